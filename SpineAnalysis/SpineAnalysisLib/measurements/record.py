@@ -1,0 +1,128 @@
+"""One measurement, as in the dictionary of measurements."""
+
+import math
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import Level, Segment, Side
+from ..geometry.frames import Frame
+
+GeometryType = Literal["point", "line", "angle", "contour", "curve", "plane"]
+
+
+class Quality(StrEnum):
+    GOOD = "good"
+    LIMITED = "limited"  # outside the intended use: partial field of view, thick slices, uncertain level
+    POOR = "poor"
+
+
+class Severity(IntEnum):
+    """How far from normal a grade is; orders levels in tables and findings."""
+
+    NORMAL = 0
+    MILD = 1
+    MODERATE = 2
+    SEVERE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What was measured, so that a scene can show it and a click can go there.
+
+    :param points_RAS: (N, 3); a line has two, an angle three, a contour is closed.
+    :param frame: the plane to look at it in (its R and A axes span the view).
+    """
+
+    type: GeometryType
+    points_RAS: NDArray[np.floating]
+    frame: Frame | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"type": self.type, "points_RAS": np.round(self.points_RAS, 3).tolist()}
+        if self.frame is not None:
+            out["plane"] = {name: np.round(getattr(self.frame, attribute), 5).tolist() for name, attribute in
+                            (("origin_RAS", "origin"), ("right_RAS", "right"), ("anterior_RAS", "anterior"))}
+        return out
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A published cut-off applied to one value."""
+
+    label: str
+    cutoff: str
+    source: str
+    severity: Severity
+
+    def as_dict(self) -> dict[str, str]:
+        return {"label": self.label, "cutoff": self.cutoff, "source": self.source}
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One record.
+
+    :param level: a vertebra, a motion segment or range, or ``None`` for what belongs to the whole spine.
+    :param value: ``None`` where it cannot be measured; then a flag says why.
+    :param uncertainty: one standard deviation, in ``unit``.
+    :param unit: UCUM.
+    :param grades: every published cut-off that applies; the first is the configured one.
+    """
+
+    key: str
+    level: Level | Segment | None
+    value: float | None
+    unit: str
+    side: Side | None = None
+    uncertainty: float | None = None
+    quality: Quality = Quality.GOOD
+    flags: tuple[str, ...] = ()
+    grades: tuple[Grade, ...] = ()
+    geometry: Geometry | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.key} at {self.level}: {self.value} is not a measurement")
+        if self.value is None and not self.flags:
+            raise ValueError(f"{self.key} at {self.level}: a missing value needs a flag that says why")
+
+    @property
+    def grade(self) -> Grade | None:
+        return self.grades[0] if self.grades else None
+
+    @property
+    def severity(self) -> Severity:
+        return max((g.severity for g in self.grades), default=Severity.NORMAL)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON record."""
+        return {
+            "key": self.key, "level": None if self.level is None else str(self.level), "side": self.side,
+            "value": _rounded(self.value), "unit": self.unit, "uncertainty": _rounded(self.uncertainty),
+            "quality": self.quality.value, "flags": list(self.flags),
+            "grade": self.grade.as_dict() if self.grade else None,
+            "other_grades": [g.as_dict() for g in self.grades[1:]],
+            "geometry": self.geometry.as_dict() if self.geometry else None,
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A measured curve: columns of equal length (such as the canal's profile).
+
+    :param columns: column name with unit -> values; NaN where there is none.
+    :param marks: level names at positions of the first column.
+    """
+
+    key: str
+    title: str
+    columns: dict[str, NDArray[np.floating]]
+    marks: dict[str, float] = field(default_factory=dict)

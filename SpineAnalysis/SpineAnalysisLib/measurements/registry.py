@@ -1,0 +1,73 @@
+"""Families of measurements, found by looking into this package.
+
+A family is one module with a ``FAMILY``.  It declares what it measures; tables, markups, reports and documentation
+are generated from that.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from ..progress import Progress
+from ..spine import Spine
+from .record import Measurement, Table
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a measurement is.
+
+    :param key: stable name: column, JSON key, DICOM tracking name.
+    :param title: what people read.
+    :param unit: UCUM.
+    :param definition: how it is measured, one or two sentences.
+    :param source: the publication of definition or formula, if it is not this project's own.
+    :param codes: coding scheme -> (code, meaning).
+    :param decimals: digits that people are shown.
+    :param draw: whether its geometry is worth a markup of its own in the scene.
+    """
+
+    key: str
+    title: str
+    unit: str
+    definition: str
+    source: str = ""
+    codes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    decimals: int = 1
+    draw: bool = False
+
+
+@dataclass(frozen=True)
+class FamilyResult:
+    measurements: tuple[Measurement, ...]
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """:param compute: ``(spine, parameters, progress)`` to results; ``parameters`` override ``defaults``."""
+
+    name: str
+    title: str
+    definitions: tuple[Definition, ...]
+    compute: Callable[[Spine, Mapping[str, Any], Progress], FamilyResult]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 100
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """All families, in their order of presentation."""
+    package = importlib.import_module(__package__)
+    modules = (importlib.import_module(f"{__package__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
+    found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
+    return tuple(sorted(found, key=lambda family: (family.order, family.name)))
+
+
+@cache
+def definitions() -> dict[str, Definition]:
+    """Every measurement's definition by key."""
+    return {d.key: d for family in families() for d in family.definitions}
