@@ -1,0 +1,127 @@
+"""Smooth space curves, parametrized by arc length."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_smoothing_spline
+from scipy.spatial import cKDTree
+
+from .frames import Plane
+
+FloatArray = NDArray[np.floating]
+
+STIFFNESS = 500.0
+"""Smoothing of fitted curves in mm4: waves shorter than about 30 mm are ironed out, the spine's own curves are not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve as densely sampled points.
+
+    :param points: (N, 3), N >= 2, at (almost) equal distances.
+    """
+
+    points: FloatArray
+
+    @cached_property
+    def arc_length(self) -> FloatArray:
+        """(N,) mm from the first point."""
+        return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
+
+    @property
+    def length(self) -> float:
+        return float(self.arc_length[-1])
+
+    @cached_property
+    def _tangents(self) -> FloatArray:
+        raw = np.gradient(self.points, self.arc_length, axis=0)
+        return raw / np.linalg.norm(raw, axis=1, keepdims=True)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.points)
+
+    def _sample(self, values: FloatArray, s: FloatArray | float) -> FloatArray:
+        at = np.asarray(s, float)
+        return np.stack([np.interp(at, self.arc_length, values[:, axis]) for axis in range(3)], axis=-1)
+
+    def position(self, s: FloatArray | float) -> FloatArray:
+        """(..., 3) points at arc length ``s``, straight on beyond the ends."""
+        at = np.asarray(s, float)
+        beyond = at - np.clip(at, 0.0, self.length)
+        return self._sample(self.points, at) + beyond[..., None] * self.tangent(at)
+
+    def tangent(self, s: FloatArray | float) -> FloatArray:
+        """(..., 3) unit directions of growing ``s``."""
+        raw = self._sample(self._tangents, s)
+        return raw / np.linalg.norm(raw, axis=-1, keepdims=True)
+
+    def project(self, points: FloatArray) -> FloatArray:
+        """Arc length of the curve's nearest point to each of (..., 3) points; runs on beyond the ends."""
+        points = np.asarray(points, float)
+        nearest = self.arc_length[self._tree.query(points)[1]]
+        return nearest + np.sum((points - self.position(nearest)) * self.tangent(nearest), axis=-1)
+
+    def intersections(self, plane: Plane) -> FloatArray:
+        """Arc lengths at which the curve crosses a plane, ascending."""
+        distance = plane.distance(self.points)
+        i = np.flatnonzero(np.signbit(distance[:-1]) != np.signbit(distance[1:]))
+        share = distance[i] / (distance[i] - distance[i + 1])
+        return self.arc_length[i] + share * np.diff(self.arc_length)[i]
+
+    def cut(self, start: float, end: float, step: float = 0.5) -> "Curve":
+        """The piece between two arc lengths (which may lie beyond the ends), sampled anew."""
+        count = max(2, int(np.ceil((end - start) / step)) + 1)
+        return Curve(self.position(np.linspace(start, end, count)))
+
+
+def fit_curve(points: FloatArray, weights: FloatArray | None = None, stiffness: float = STIFFNESS,
+              step: float = 0.5) -> Curve:
+    """A smooth curve along ordered points.
+
+    :param points: (N, 3), N >= 2, in the order of the curve; noisy and unevenly spaced is all right.
+    :param weights: (N,) relative trust.
+    :param stiffness: mm4, see ``STIFFNESS``; 0 interpolates.
+    """
+    points = np.asarray(points, float)
+    chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    keep = np.concatenate([[True], np.diff(chord) > 1e-6])
+    points, chord = points[keep], chord[keep]
+    weights = np.ones(len(points)) if weights is None else np.asarray(weights, float)[keep]
+    count = max(2, int(np.ceil(chord[-1] / step)) + 1)
+    at = np.linspace(0.0, chord[-1], count)
+    if len(points) < 5:
+        dense = np.stack([np.interp(at, chord, points[:, axis]) for axis in range(3)], axis=-1)
+    else:
+        density = weights * np.gradient(chord)  # so that stiffness means the same whatever the sampling
+        dense = np.stack([make_smoothing_spline(chord, points[:, axis], w=density, lam=stiffness)(at)
+                          for axis in range(3)], axis=-1)
+    return Curve(dense).cut(0.0, Curve(dense).length, step)
+
+
+def principal_curve(points: FloatArray, up: FloatArray, bin_mm: float = 1.0, iterations: int = 4) -> Curve:
+    """The center curve of an elongated cloud of points, from its lower to its upper end.
+
+    Points are assigned to the nearest place of the curve and the curve is moved to their means, until it rests; so
+    its cross-sections are perpendicular to it however it bends.
+
+    :param points: (N, 3), evenly filling the structure.
+    :param up: (3,) a direction along which the structure runs roughly monotonically.
+    """
+    along = points @ np.asarray(up, float)
+    curve = fit_curve(_bin_means(points, along, 3.0 * bin_mm)[0])
+    for _ in range(iterations):
+        centers, counts = _bin_means(points, curve.project(points), bin_mm)
+        curve = fit_curve(centers, np.minimum(counts / np.median(counts), 1.0))
+    return curve
+
+
+def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:
+    """Means and counts of points in bins of a coordinate, empty bins left out."""
+    index = np.floor((along - along.min()) / width).astype(int)
+    counts = np.bincount(index)
+    sums = np.stack([np.bincount(index, weights=points[:, axis]) for axis in range(3)], axis=-1)
+    filled = counts > 0
+    return sums[filled] / counts[filled, None], counts[filled].astype(float)
