@@ -1,0 +1,70 @@
+"""A spine with known answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import Kind, Structure
+from ..volume import LabelMap
+from .canal import Canal, build_canal
+from .model import Chain, build_chain
+from .rasterize import Grid, rasterize
+from .solids import Solid, build_solids
+from .spec import SpineSpec
+from .truth import Truth, all_truths
+
+Vector = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """An analytic spine; everything about it follows from its specification."""
+
+    spec: SpineSpec
+
+    @cached_property
+    def chain(self) -> Chain:
+        return build_chain(self.spec)
+
+    @cached_property
+    def canal(self) -> Canal:
+        return build_canal(self.spec, self.chain)
+
+    @cached_property
+    def solids(self) -> list[Solid]:
+        return build_solids(self.chain, self.canal)
+
+    def grid(self, spacing: float | Sequence[float] = 1.0, axes: str = "RAS", rotation: Vector | None = None,
+             margin: float | Sequence[float] = 8.0) -> Grid:
+        """A grid that holds the whole spine; see :meth:`Grid.around`."""
+        corners = np.concatenate([s.corners for s in self.solids if s.structure is not None])
+        return Grid.around(corners, spacing, axes, rotation, margin)
+
+    def labels(self, grid: Grid, *, split: bool = False, discs: bool = True, canal: bool = True, cord: bool = True,
+               supersample: int = 1) -> LabelMap:
+        """An ideal segmentation.
+
+        :param split: bodies and arches as labels of their own instead of whole vertebrae.
+        :param discs: and :param canal: and :param cord: whether these are labeled; a cord that is not is canal.
+        :param supersample: 1 labels by voxel centers; more, by the majority of that many points along each axis.
+        """
+        whole = {Kind.BODY: Kind.VERTEBRA, Kind.ARCH: Kind.VERTEBRA}
+        wanted = {Kind.BODY, Kind.ARCH} | ({Kind.DISC} if discs else set()) | ({Kind.CANAL} if canal else set())
+
+        def name(structure: Structure) -> Structure | None:
+            if structure.kind is Kind.CORD:
+                return structure if cord else name(Structure(Kind.CANAL))
+            if structure.kind not in wanted:
+                return None
+            return structure if split else Structure(whole.get(structure.kind, structure.kind), structure.level,
+                                                     below=structure.below)
+        solids = [s for s in self.solids if s.structure is not None]
+        named = [name(s.structure) for s in solids if s.structure is not None]
+        return rasterize(solids, named, grid, supersample)
+
+    def truth(self) -> list[Truth]:
+        """Every exact answer."""
+        return all_truths(self.chain, self.canal)

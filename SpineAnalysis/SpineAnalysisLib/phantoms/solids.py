@@ -1,0 +1,285 @@
+"""The solids of a phantom as implicit functions.
+
+A solid is a signed distance (exact in sign, about right in size near the surface) in a frame of its own.  Solids are
+painted in order, and a later one takes the place of an earlier one: discs, then bone, then the canal, then the cord.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import Kind, Structure
+from ..geometry.frames import Frame
+from .canal import GAP_MM, Canal, Tube, ellipse_distance, tubes
+from .model import Body, Chain, Joint
+
+Vector = NDArray[np.floating]
+Distance = Callable[[Vector, Vector, Vector], Vector]
+
+_FACET_GAP_MM = 1.2
+_OVERLAP_MM = 0.4  # by which a solid goes under what is painted over it, so that nothing shines through
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """One solid.
+
+    :param structure: what it is labeled as; ``None`` for what only an image shows.
+    :param frame: of the coordinates; :param lower: and :param upper: (3,) box that holds it, in that frame.
+    :param distance: ``(x, y, z)`` in the frame, arrays that broadcast, to signed distance, negative inside.
+    :param layers: what an image shows: depth below the surface and the tissue from there on.
+    """
+
+    structure: Structure | None
+    frame: Frame
+    lower: Vector
+    upper: Vector
+    distance: Distance
+    layers: tuple[tuple[float, str], ...]
+
+    @property
+    def corners(self) -> Vector:
+        """(8, 3) RAS corners of the box."""
+        corners = np.array(np.meshgrid(*zip(self.lower, self.upper, strict=True))).reshape(3, -1).T
+        return self.frame.to_ras(corners)
+
+
+def build_solids(chain: Chain, canal: Canal) -> list[Solid]:
+    """Everything, in the order of painting."""
+    pieces = tubes(canal)
+    bodies = chain.all_bodies
+    arches = [Arch(body, canal) for body in bodies]
+    solids = [_tube_solid(None, tube, canal.bony_width, canal.bony_depth, "ligament") for tube in pieces]
+    solids += [part for joint in chain.joints for part in disc_solids(joint)]
+    for number, body in enumerate(bodies):
+        below = arches[number + 1] if number + 1 < len(chain.bodies) else None
+        solids += [arch_solid(arches[number], below, _disc_height(chain, number)), *body_solids(body)]
+        if number >= len(chain.bodies) - 1 and chain.tail:
+            solids.append(ala_solid(body))
+    solids += [_tube_solid(Structure(Kind.CANAL), tube, canal.width, canal.depth, "csf", "dura") for tube in pieces]
+    if canal.cord_width.any():
+        cord = Structure(Kind.CORD)
+        solids += [_tube_solid(cord, tube, canal.cord_width, canal.cord_depth, "cord") for tube in pieces]
+    return solids
+
+
+def _disc_height(chain: Chain, number: int) -> float:
+    return chain.joints[min(number, len(chain.joints) - 1)].height if chain.joints else 8.0
+
+
+# --- bodies and discs
+
+def section_distance(x: Vector, y: Vector, half_width: Vector | float, half_depth: Vector | float) -> Vector:
+    """Distance along the ray from the center to the outline of a body: round in front, flat at the back."""
+    across, along = np.abs(x / half_width), np.abs(y / half_depth)
+    power = np.where(y > 0, 2.2, 3.5)
+    radius = np.maximum((across**power + along**power) ** (1 / power), 1e-6)
+    return np.hypot(x, y) * (1 - 1 / radius)
+
+
+def body_distance(body: Body) -> Distance:
+    spec = body.spec
+
+    def distance(x: Vector, y: Vector, z: Vector) -> Vector:
+        level = np.clip(2 * z / body.height, -1, 1)
+        share = 1 - spec.waist * (1 - level**2) - spec.taper * (1 - level) / 2
+        shift = -spec.depth / 2 * (1 - share)
+        side = section_distance(x, y - shift, spec.width / 2 * share, spec.depth / 2 * share)
+        top = z - body.endplate_z(1, x, y)
+        bottom = body.endplate_z(-1, x, y) - z
+        if spec.osteophyte > 0:
+            front = np.clip(y / spec.depth * 4, 0, 1)
+            side = side - spec.osteophyte * front * np.exp(-(np.maximum(top, bottom) / 2.5) ** 2)
+        return np.maximum(side, np.maximum(top, bottom))
+    return distance
+
+
+def body_solids(body: Body) -> list[Solid]:
+    """The body, and the vein that enters it from behind."""
+    spec = body.spec
+    half = np.array([spec.width / 2, spec.depth / 2, 0]) + spec.osteophyte + 1
+    half[2] = max(spec.height_anterior, spec.height_posterior) / 2 + 1
+    vein = np.array([3.5, 6.5, 1.6]) * min(1.0, spec.depth / 34)
+    center = np.array([0.0, -spec.depth / 2 + vein[1] - 1.5, 0.0])
+
+    def vein_distance(x: Vector, y: Vector, z: Vector) -> Vector:
+        radius = np.sqrt((x / vein[0]) ** 2 + ((y - center[1]) / vein[1]) ** 2 + (z / vein[2]) ** 2)
+        return (radius - 1) * vein[2]
+    return [
+        Solid(Structure(Kind.BODY, spec.level), body.frame, -half, half, body_distance(body),
+              ((0.0, "cortex"), (1.1, "marrow"))),
+        Solid(None, body.frame, center - vein - 1, center + vein + 1, vein_distance, ((0.0, "vein"),)),
+    ]
+
+
+def disc_solids(joint: Joint) -> list[Solid]:
+    """The disc between the endplates, and its nucleus."""
+    upper, lower, frame = joint.upper, joint.lower, joint.frame
+    half_width = (upper.spec.width * (1 - upper.spec.taper) + lower.spec.width) / 4
+    half_depth = (upper.spec.depth + lower.spec.depth) / 4
+    lean = frame.to_frame(upper.endplate(-1).origin)
+
+    def planes(x: Vector, y: Vector, z: Vector) -> Vector:
+        points = frame.to_ras(np.stack(np.broadcast_arrays(x, y, z), axis=-1))
+        a, b = upper.frame.to_frame(points), lower.frame.to_frame(points)
+        return np.maximum(a[..., 2] - upper.endplate_z(-1, a[..., 0], a[..., 1]),
+                          lower.endplate_z(1, b[..., 0], b[..., 1]) - b[..., 2]) - _OVERLAP_MM
+
+    def shifted(x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector]:
+        share = np.clip(z / lean[2], -1, 1)
+        return x - share * lean[0], y - share * lean[1]
+
+    def disc(x: Vector, y: Vector, z: Vector) -> Vector:
+        u, v = shifted(x, y, z)
+        behind = np.clip(-v / half_depth, 0, 1) ** 2 * np.clip(1 - (u / half_width) ** 2, 0, 1)
+        return np.maximum(section_distance(u, v, half_width, half_depth) - joint.spec.bulge * behind, planes(x, y, z))
+
+    def nucleus(x: Vector, y: Vector, z: Vector) -> Vector:
+        u, v = shifted(x, y, z)
+        return np.maximum(section_distance(u, v + 0.08 * half_depth, 0.68 * half_width, 0.62 * half_depth),
+                          planes(x, y, z) + _OVERLAP_MM + 0.8)
+
+    high = joint.height / 2 + half_depth * 0.4
+    half = np.array([half_width + abs(lean[0]), half_depth + abs(lean[1]) + joint.spec.bulge, high]) + 1
+    structure = Structure(Kind.DISC, upper.spec.level, below=lower.spec.level)
+    tissue = f"nucleus{joint.spec.degeneration}"
+    return [Solid(structure, frame, -half, half, disc, ((0.0, "annulus"),)),
+            Solid(None, frame, -half, half, nucleus, ((0.0, tissue),))]
+
+
+# --- arches
+
+def capsule_distance(x: Vector, y: Vector, z: Vector, start: Vector, end: Vector, radius: float) -> Vector:
+    """Distance to a rod with round ends."""
+    rod = np.asarray(end, float) - start
+    share = ((x - start[0]) * rod[0] + (y - start[1]) * rod[1] + (z - start[2]) * rod[2]) / (rod @ rod)
+    share = np.clip(share, 0, 1)
+    return np.sqrt((x - start[0] - share * rod[0]) ** 2 + (y - start[1] - share * rod[1]) ** 2
+                   + (z - start[2] - share * rod[2]) ** 2) - radius
+
+
+class Arch:
+    """Where the posterior parts of one vertebra are, in its frame; they follow the bony canal."""
+
+    def __init__(self, body: Body, canal: Canal) -> None:
+        spec = body.spec
+        self.body = body
+        points = body.frame.to_frame(canal.points)
+        near = np.abs(points[:, 2]) < 2.5 * body.height
+        order = np.argsort(points[near, 2])
+        self._z, self._x, self._y = (points[near, axis][order] for axis in (2, 0, 1))
+        self._a, self._b = canal.bony_width[near][order] / 2, canal.bony_depth[near][order] / 2
+        self.pedicle_z = body.pedicle_z
+        self.a, self.b = spec.canal_width / 2, spec.canal_depth / 2
+        self.y = -spec.depth / 2 - GAP_MM - self.b
+        self.thickness = 3.0 + 0.08 * spec.width
+        self.lamina = (-0.55 * body.height, self.pedicle_z + 0.12 * body.height)
+        self.process_radius = 0.11 * spec.depth + 0.8
+
+    def canal_distance(self, x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector]:
+        """Distance to the bony canal, and how far behind its middle: 0 in front of it, 1 at its back."""
+        u, v = x - np.interp(z, self._z, self._x), y - np.interp(z, self._z, self._y)
+        b = np.interp(z, self._z, self._b)
+        return ellipse_distance(u, v, np.interp(z, self._z, self._a), b), np.clip(-v / b, 0, 1)
+
+    def ring(self, near: Vector, back: Vector, z: Vector) -> Vector:
+        """Lamina and the pedicles' inner walls: a sleeve about the canal, lower at the back."""
+        low, high = self.lamina
+        half_pedicle = self.body.spec.pedicle_height / 2
+        middle = self.pedicle_z + back * ((low + high) / 2 - self.pedicle_z)
+        half = half_pedicle + back * ((high - low) / 2 - half_pedicle)
+        return np.maximum(near - self.thickness, np.abs(z - middle) - half)
+
+    def pedicles(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        spec = self.body.spec
+        side = ellipse_distance(np.abs(x) - self.a - spec.pedicle_width / 2, z - self.pedicle_z,
+                                spec.pedicle_width / 2, spec.pedicle_height / 2)
+        return np.maximum(side, np.maximum(y + spec.depth / 2 - 4, self.y - 0.7 * self.b - y))
+
+    def spinous(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        spec = self.body.spec
+        start = self.y - self.b - 1
+        fall = spec.spinous_slope * (start - y)
+        half_height = 0.28 * self.body.height
+        middle = (start + self.y - self.b - spec.spinous_length) / 2
+        box = np.maximum(np.abs(y - middle) - (spec.spinous_length - 1) / 2 + 2,
+                         np.maximum(np.abs(z + 0.2 * self.body.height + fall) - half_height + 2,
+                                    np.abs(x) - 0.08 * spec.width + 1.5))
+        return box - 2
+
+    def transverse(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        spec = self.body.spec
+        start = np.array([self.a + 0.5 * spec.pedicle_width, self.y + 0.2 * self.b, self.pedicle_z])
+        back = 0.12 * spec.process_reach
+        end = np.array([spec.process_reach - self.process_radius, start[1] - back, self.pedicle_z + 1])
+        return capsule_distance(np.abs(x), y, z, start, end, self.process_radius * 0.85)
+
+    def superior_articular(self) -> tuple[Vector, Vector]:
+        """Axis of the right superior articular process, in the vertebra's frame."""
+        x = self.a + 0.5 * self.body.spec.pedicle_width
+        top = self.body.height / 2 + 0.28 * self.body.height
+        return (np.array([x, self.y - 0.6 * self.b, self.pedicle_z]), np.array([x + 1, self.y - 0.8 * self.b, top]))
+
+    def inferior_articular(self, x: Vector, y: Vector, z: Vector, disc_height: float) -> Vector:
+        start = np.array([self.a + 1.5, self.y - self.b, self.lamina[0] + 0.35 * self.body.height])
+        end = start + [-1, -2.5, -0.30 * self.body.height - disc_height]
+        return capsule_distance(np.abs(x), y, z, start, end, self.process_radius)
+
+
+def arch_solid(arch: Arch, below: Arch | None, disc_height: float) -> Solid:
+    """The whole arch with its processes, clear of the next vertebra's articular processes."""
+    spec, frame = arch.body.spec, arch.body.frame
+    lower_rods = []
+    if below is not None:
+        for mirror in (np.array([1, 1, 1]), np.array([-1, 1, 1])):
+            rod = [frame.to_frame(below.body.frame.to_ras(mirror * end)) for end in below.superior_articular()]
+            lower_rods.append((*rod, below.process_radius))
+
+    def distance(x: Vector, y: Vector, z: Vector) -> Vector:
+        superior = capsule_distance(np.abs(x), y, z, *arch.superior_articular(), arch.process_radius)
+        near, back = arch.canal_distance(x, y, z)
+        parts = [arch.ring(near, back, z), arch.pedicles(x, y, z), arch.spinous(x, y, z), arch.transverse(x, y, z), superior]
+        if below is not None:
+            parts.append(arch.inferior_articular(x, y, z, disc_height))
+        whole = np.maximum(np.minimum.reduce(np.broadcast_arrays(*parts)), -near - _OVERLAP_MM)
+        for start, end, radius in lower_rods:
+            whole = np.maximum(whole, _FACET_GAP_MM - capsule_distance(x, y, z, start, end, radius))
+        return whole
+
+    side = max(spec.process_reach, spec.width / 2) + 2
+    tip = arch.y - arch.b - spec.spinous_length - 3
+    fall = spec.spinous_slope * spec.spinous_length + 0.5 * arch.body.height
+    lower = np.array([-side, tip, -max(fall, 0.6 * arch.body.height + disc_height + arch.process_radius) - 2])
+    upper = np.array([side, -spec.depth / 2 + 5, arch.body.height * 0.8 + arch.process_radius + 2])
+    return Solid(Structure(Kind.ARCH, spec.level), frame, lower, upper, distance, ((0.0, "cortex"), (1.2, "marrow")))
+
+
+def ala_solid(body: Body) -> Solid:
+    """The sacrum's wings beside a body."""
+    spec = body.spec
+    radii = np.array([0.42 * spec.width, 0.42 * spec.depth, 0.55 * body.height])
+    center = np.array([0.62 * spec.width, -0.12 * spec.depth, -0.05 * body.height])
+
+    def distance(x: Vector, y: Vector, z: Vector) -> Vector:
+        radius = np.sqrt(((np.abs(x) - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2
+                         + ((z - center[2]) / radii[2]) ** 2)
+        return (radius - 1) * radii.min()
+    half = np.array([center[0] + radii[0], 0, 0]) + 1
+    lower, upper = center - radii - 1, center + radii + 1
+    lower[0], upper[0] = -half[0], half[0]
+    return Solid(Structure(Kind.ARCH, spec.level), body.frame, lower, upper, distance,
+                 ((0.0, "cortex"), (1.1, "marrow")))
+
+
+# --- canal and cord
+
+def _tube_solid(structure: Structure | None, tube: Tube, width: Vector, depth: Vector, tissue: str,
+                lining: str | None = None) -> Solid:
+    window = (tube.canal.s >= tube.start - 2) & (tube.canal.s <= tube.end + 2)
+    points = tube.frame.to_frame(tube.canal.points[window])
+    reach = max(width[window].max(), depth[window].max()) / 2 + 1
+    layers = ((0.0, tissue),) if lining is None else ((0.0, lining), (0.5, tissue))
+    return Solid(structure, tube.frame, points.min(axis=0) - [reach, reach, 2], points.max(axis=0) + [reach, reach, 2],
+                 tube.distance_to(width, depth), layers)
