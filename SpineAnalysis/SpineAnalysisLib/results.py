@@ -1,0 +1,117 @@
+"""The folder that a run leaves: made elsewhere, moved into place when it is whole."""
+
+import csv
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .analysis import Analysis
+from .errors import InputError
+from .measurements.record import Measurement, Table
+from .measurements.registry import definitions
+
+MEASUREMENTS = "measurements.json"
+"""Every results folder has it; a folder without it is not ours to replace."""
+
+_COLUMNS = ("key", "title", "level", "side", "value", "unit", "uncertainty", "quality", "flags", "grade", "cutoff",
+            "source")
+
+
+@contextmanager
+def output_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A new folder beside ``target`` that becomes ``target`` when the block ends without an error.
+
+    Whatever an earlier run left unfinished there is removed.
+
+    :param overwrite: whether results of an earlier run may be replaced (at the end, not before).
+    :raises InputError: where the folder cannot be written, or holds something.
+    """
+    target = target.absolute()
+    _check_free(target, overwrite)
+    prefix = f".{target.name}.partial-"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for stale in target.parent.glob(f"{glob.escape(prefix)}*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        partial = target.parent / f"{prefix}{os.getpid()}"
+        partial.mkdir()
+    except OSError as error:
+        raise InputError(f"Nothing can be written to {target} ({error.strerror}); choose another folder.") from None
+    try:
+        yield partial
+        _move(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        if not (target / MEASUREMENTS).is_file():
+            raise InputError(f"{target} holds other files; choose a new folder for the results.")
+        if not overwrite:
+            raise InputError(f"{target} already holds results; pass --overwrite or choose a new folder.")
+    elif target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; choose a folder for the results.")
+
+
+def _move(partial: Path, target: Path) -> None:
+    if target.exists():
+        replaced = partial.with_name(partial.name + "-replaced")
+        target.rename(replaced)
+        partial.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        partial.rename(target)
+
+
+def write_measurements(analysis: Analysis, folder: Path) -> None:
+    """``measurements.json``, ``measurements.csv`` and one CSV file per table.
+
+    The same analysis gives the same bytes.
+    """
+    _write_json(analysis, folder / MEASUREMENTS)
+    _write_csv(folder / "measurements.csv", _COLUMNS, [_row(m) for m in analysis.measurements])
+    for table in analysis.tables:
+        _write_csv(folder / f"{table.key}.csv", [*table.columns, "level"], _table_rows(table))
+
+
+def _write_json(analysis: Analysis, path: Path) -> None:
+    """One record per line, so that people can read it and programs can compare it."""
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    lists = {"findings": analysis.findings, "doubts": analysis.doubts,
+             "records": [m.as_dict() for m in analysis.measurements]}
+    parts = [f'"{name}": [\n' + ",\n".join(map(line, values)) + "\n]" for name, values in lists.items()]
+    provenance = json.dumps(dict(analysis.provenance), ensure_ascii=False, allow_nan=False, indent=1, sort_keys=True)
+    path.write_text("{\n" + ",\n".join([*parts, f'"provenance": {provenance}']) + "\n}\n", "utf-8", newline="\n")
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _row(measurement: Measurement) -> list[Any]:
+    record = {**measurement.as_dict(), "title": definitions()[measurement.key].title,
+              "flags": "; ".join(measurement.flags)}
+    grade = measurement.grade
+    record |= grade.as_dict() | {"grade": grade.label} if grade else {}
+    return [record.get(column) for column in _COLUMNS]
+
+
+def _table_rows(table: Table) -> Iterator[list[Any]]:
+    """One row per position, with the name of the level that is marked nearest to it."""
+    positions = next(iter(table.columns.values()))
+    marked = {int(np.argmin(np.abs(positions - at))): name for name, at in table.marks.items()}
+    for index, values in enumerate(zip(*table.columns.values(), strict=True)):
+        yield [*(round(float(v), 4) if np.isfinite(v) else None for v in values), marked.get(index)]
