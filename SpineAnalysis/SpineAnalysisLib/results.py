@@ -1,17 +1,20 @@
-"""The folder that a run leaves: made elsewhere, moved into place when it is whole."""
+"""The folder that a run leaves: made beside its place, moved into it when it is whole."""
 
 import csv
 import glob
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import __version__
 from .analysis import Analysis
 from .errors import InputError
 from .measurements.record import Measurement, Table
@@ -22,6 +25,7 @@ MEASUREMENTS = "measurements.json"
 
 _COLUMNS = ("key", "title", "level", "side", "value", "unit", "uncertainty", "quality", "flags", "grade", "cutoff",
             "source")
+_PACKAGES = ("numpy", "scipy", "SimpleITK", "vtk", "slicer-core")
 
 
 @contextmanager
@@ -80,6 +84,17 @@ def write_measurements(analysis: Analysis, folder: Path) -> None:
     _write_csv(folder / "measurements.csv", _COLUMNS, [_row(m) for m in analysis.measurements])
     for table in analysis.tables:
         _write_csv(folder / f"{table.key}.csv", [*table.columns, "level"], _table_rows(table))
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of this package, Python and the libraries that compute; nothing is imported to find out."""
+    found = {"spine-analysis": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # inside Slicer some come without their metadata
+            continue
+    return found
 
 
 def _write_json(analysis: Analysis, path: Path) -> None:
