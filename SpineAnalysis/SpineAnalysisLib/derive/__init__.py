@@ -1,0 +1,1 @@
+"""Structures that a segmentation does not give, derived from those that it does."""

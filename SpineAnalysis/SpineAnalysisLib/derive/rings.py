@@ -1,0 +1,154 @@
+"""The ring that a vertebra's body and arch close around the canal.
+
+Laminae lie lower than pedicles, so that hardly any plane through a vertebra shows a closed ring.  Seen along the
+canal it is closed, and the better the view follows the canal the larger is the hole: this finds both.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, label
+
+from ..anatomy import VERTEBRA_KINDS, Kind, Level
+from ..geometry.frames import Frame, Vector, unit
+from ..volume import LabelMap, Volume
+
+FloatArray = NDArray[np.floating]
+Windows = Sequence[tuple[slice, slice, slice] | None]
+
+PIXEL_MM = 1.5
+HOLE_MM2 = (40.0, 700.0)
+"""Plausible areas of the hole: an upper sacral canal is small, an atlas wide."""
+TILTS_DEG = (0.0, 12.0, 24.0, 36.0)
+TILT_DIRECTIONS = 8
+PARTIAL = 0.35
+"""A vertebra with less bone than this share of the median is cut off; its centroid says little."""
+SACRUM_MM = 35.0
+"""How much of the sacrum, from its top, counts as S1."""
+WALL_MM = 4.0
+"""Bone this near to the hole is its wall."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """One vertebra's ring, seen along the canal.
+
+    :param frame: its origin is the hole's center at the wall's middle height; A points to the body.
+    :param area: of the hole, mm2.
+    :param bottom: lowest and :param top: highest place of the wall along the frame's S axis, mm.
+    """
+
+    level: Level
+    frame: Frame
+    area: float
+    bottom: float
+    top: float
+
+
+def find_rings(labels: LabelMap, windows: Windows) -> list[Ring]:
+    """The rings of all vertebrae that have one, top to bottom.
+
+    :param windows: where each label value (from 1) lies, as ``scipy.ndimage.find_objects`` says.
+    """
+    bones = {level: bone_points(labels, windows, level) for level in labels.levels}
+    bones = {level: points for level, points in bones.items() if len(points)}
+    if len(bones) < 2:
+        return []
+    axes = _axes(bones)
+    if Level.S1 in bones:
+        height = bones[Level.S1] @ axes[Level.S1]
+        bones[Level.S1] = bones[Level.S1][height > height.max() - SACRUM_MM]
+    if Level.C1 in bones and Level.C2 in bones:  # the dens is part of the ring of the atlas
+        bones[Level.C1] = np.concatenate([bones[Level.C1], _beside(bones[Level.C2], bones[Level.C1], axes[Level.C1])])
+    rings = (_ring(level, points, axes[level]) for level, points in bones.items())
+    return [ring for ring in rings if ring is not None]
+
+
+def bone_points(labels: LabelMap, windows: Windows, level: Level) -> FloatArray:
+    """(N, 3) RAS points that fill a vertebra, about ``PIXEL_MM`` or less apart."""
+    parts = [_filling(labels, value, window) for value in labels.values(VERTEBRA_KINDS, level)
+             if (window := windows[value - 1]) is not None]
+    return np.concatenate(parts) if parts else np.empty((0, 3))
+
+
+def _filling(labels: Volume, value: int, window: tuple[slice, slice, slice]) -> FloatArray:
+    stride = np.maximum((PIXEL_MM / labels.spacing).astype(int), 1)
+    pieces = np.maximum(np.ceil(labels.spacing / PIXEL_MM - 0.1).astype(int), 1)
+    inside = labels.array[window][tuple(slice(None, None, s) for s in stride)] == value
+    index = np.argwhere(inside) * stride + [w.start for w in window]
+    offsets = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) / n - 0.5 for n in pieces], indexing="ij"), -1).reshape(-1, 3)
+    return labels.to_ras((index[:, None] + offsets).reshape(-1, 3))
+
+
+def _axes(bones: dict[Level, FloatArray]) -> dict[Level, Vector]:
+    """Unit direction to the head at each vertebra, from the centroids of it and its neighbors."""
+    median = float(np.median([len(points) for points in bones.values()]))
+    whole = [level for level, points in bones.items() if len(points) >= PARTIAL * median]
+    if len(whole) < 2:
+        whole = list(bones)
+    centers = np.array([bones[level].mean(axis=0) for level in whole])
+    up = [unit(centers[max(i - 1, 0)] - centers[min(i + 1, len(whole) - 1)]) for i in range(len(whole))]
+    return {level: up[int(np.argmin([abs(level - other) for other in whole]))] for level in bones}
+
+
+def _beside(points: FloatArray, other: FloatArray, axis: Vector) -> FloatArray:
+    """Those of the points that lie as high as the other ones."""
+    height, span = points @ axis, other @ axis
+    return points[(height > span.min()) & (height < span.max())]
+
+
+def _ring(level: Level, points: FloatArray, axis: Vector) -> Ring | None:
+    """The largest plausible hole over all views near an axis."""
+    best = None
+    for view in _views(points.mean(axis=0), axis):
+        seen = view.to_frame(points)
+        hole = _hole(seen)
+        if hole is not None and (best is None or hole.area > best[0].area):
+            best = hole, view, seen
+    if best is None:
+        return None
+    hole, view, seen = best
+    wall = seen[np.linalg.norm(seen[:, :2] - hole.center, axis=1) < np.sqrt(hole.area / np.pi) + WALL_MM, 2]
+    bottom, top = np.percentile(wall, [2, 98])
+    to_body = np.append(hole.body - hole.center, 0.0) @ view.axes
+    frame = Frame.from_axes(view.to_ras(np.append(hole.center, (bottom + top) / 2.0)), view.superior, to_body)
+    return Ring(level, frame, hole.area, (bottom - top) / 2.0, (top - bottom) / 2.0)
+
+
+def _views(origin: Vector, axis: Vector) -> Iterator[Frame]:
+    base = Frame.from_axes(origin, axis, np.eye(3)[np.argmin(np.abs(axis))])
+    yield base
+    for tilt in np.radians(TILTS_DEG[1:]):
+        for turn in np.arange(TILT_DIRECTIONS) * 2 * np.pi / TILT_DIRECTIONS:
+            aside = np.cos(turn) * base.right + np.sin(turn) * base.anterior
+            yield Frame.from_axes(origin, np.cos(tilt) * axis + np.sin(tilt) * aside, base.anterior)
+
+
+@dataclass(frozen=True, eq=False)
+class _Hole:
+    """In the plane of a view; ``body`` is the middle of the widest bone."""
+
+    center: FloatArray
+    area: float
+    body: FloatArray
+
+
+def _hole(seen: FloatArray) -> _Hole | None:
+    """The largest plausible hole in the shadow of points, seen along their third axis."""
+    low = seen[:, :2].min(axis=0) - 3 * PIXEL_MM
+    pixel = np.round((seen[:, :2] - low) / PIXEL_MM).astype(int)
+    shadow = np.zeros(pixel.max(axis=0) + 4, bool)
+    shadow[pixel[:, 0], pixel[:, 1]] = True
+    shadow = binary_closing(shadow)
+    parts, count = label(binary_fill_holes(shadow) & ~shadow)
+    areas = np.bincount(parts.ravel(), minlength=count + 1)[1:] * PIXEL_MM**2
+    plausible = np.flatnonzero((areas >= HOLE_MM2[0]) & (areas <= HOLE_MM2[1]))
+    if plausible.size == 0:
+        return None
+    largest = plausible[np.argmax(areas[plausible])]
+    depth = distance_transform_edt(shadow)
+    widest = np.argwhere(depth > 0.9 * depth.max()).mean(axis=0)
+    center = np.argwhere(parts == largest + 1).mean(axis=0)
+    return _Hole(low + center * PIXEL_MM, float(areas[largest]), low + widest * PIXEL_MM)
