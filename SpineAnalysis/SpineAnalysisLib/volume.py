@@ -146,8 +146,19 @@ class LabelMap(Volume):
         """Whether any of these labels was computed instead of segmented."""
         return not self.derived.isdisjoint(values)
 
-    def adding(self, value: int, structure: Structure, mask: NDArray[np.bool_]) -> "LabelMap":
-        """A copy in which ``mask`` is also labeled, as a derived structure, wherever there was background."""
-        array = np.where(mask & ~np.isin(self.array, list(self.structures)), value, self.array)
-        return replace(self, array=array, structures={**self.structures, value: structure},
-                       derived=self.derived | {value})
+    def adding(self, parts: Iterable[tuple[Structure, Iterable[int], NDArray[np.bool_]]]) -> "LabelMap":
+        """A copy in which derived structures are also labeled, wherever there was background.
+
+        :param parts: structure, the lower IJK corner of its window, and its mask in that window.
+        """
+        parts = list(parts)
+        first = max([int(self.array.max(initial=0)), *self.structures]) + 1
+        array = self.array.astype(np.promote_types(self.array.dtype, np.min_scalar_type(first + len(parts))))
+        named = list(self.structures)
+        structures = dict(self.structures)
+        for value, (structure, lower, mask) in enumerate(parts, start=first):
+            window = array[tuple(slice(a, a + n) for a, n in zip(lower, mask.shape, strict=True))]
+            window[mask & ~np.isin(window, [*named, *range(first, value)])] = value
+            structures[value] = structure
+        return replace(self, array=array, structures=structures,
+                       derived=self.derived | set(range(first, first + len(parts))))

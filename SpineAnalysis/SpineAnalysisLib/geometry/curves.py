@@ -101,21 +101,33 @@ def fit_curve(points: FloatArray, weights: FloatArray | None = None, stiffness: 
     return Curve(dense).cut(0.0, Curve(dense).length, step)
 
 
-def principal_curve(points: FloatArray, up: FloatArray, bin_mm: float = 1.0, iterations: int = 4) -> Curve:
-    """The center curve of an elongated cloud of points, from its lower to its upper end.
+def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1.0, iterations: int = 4) -> Curve:
+    """The center curve of an elongated cloud of points.
 
     Points are assigned to the nearest place of the curve and the curve is moved to their means, until it rests; so
     its cross-sections are perpendicular to it however it bends.
 
     :param points: (N, 3), evenly filling the structure.
-    :param up: (3,) a direction along which the structure runs roughly monotonically.
+    :param direction: (3,) in which the curve shall run; the structure follows it roughly monotonically.
     """
-    along = points @ np.asarray(up, float)
+    along = points @ np.asarray(direction, float)
     curve = fit_curve(_bin_means(points, along, 3.0 * bin_mm)[0])
     for _ in range(iterations):
-        centers, counts = _bin_means(points, curve.project(points), bin_mm)
-        curve = fit_curve(centers, np.minimum(counts / np.median(counts), 1.0))
+        s = curve.project(points)
+        centers, counts = _bin_means(points, s, bin_mm)
+        whole = _whole_bins(counts)
+        fitted = fit_curve(centers[whole])
+        ends = fitted.project(centers[[0, -1]])
+        curve = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
     return curve
+
+
+def _whole_bins(counts: FloatArray, look: int = 8, share: float = 0.85) -> slice:
+    """All bins but those at either end that hold only part of a cross-section (the end is cut obliquely)."""
+    def cut(ordered: FloatArray) -> int:
+        limit = max(len(ordered) // 2 - 2, 0)
+        return next((i for i in range(limit) if ordered[i] >= share * np.median(ordered[i:i + look])), limit)
+    return slice(cut(counts), len(counts) - cut(counts[::-1]))
 
 
 def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:

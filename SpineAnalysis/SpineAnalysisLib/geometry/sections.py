@@ -7,7 +7,7 @@ the enclosed area is that of the filled places.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,8 @@ REACH = 2.2
 GAP = 0.35
 """A ray that has left the structure for this share of the ellipse's radius does not come back."""
 HARMONICS = 8
+EDGE_VOXELS = 0.25
+INNER = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Section:
     :param frame: its origin is the centroid; R and A span the section.
     :param outline: (RAYS, 2) mm along R and A, closed, counter-clockwise.
     :param area: mm2.
-    :param complete: whether all of the outline lies within the labeled volume.
+    :param complete: whether the structure is in view here and goes on to both sides.
     """
 
     frame: Frame
@@ -63,6 +65,13 @@ class Section:
         hits = reach[crossing] + share * (reach[following] - reach[crossing])
         ends = np.array([hits.min(), hits.max()])[:, None] * along
         return self.frame.to_ras(np.column_stack([ends, np.zeros(2)]))
+
+    def turned(self, anterior: FloatArray) -> "Section":
+        """The same section with its A axis along a direction (projected into the section)."""
+        frame = Frame.from_axes(self.frame.origin, self.frame.superior, anterior)
+        turn = np.array([[frame.right @ self.frame.right, frame.right @ self.frame.anterior],
+                         [frame.anterior @ self.frame.right, frame.anterior @ self.frame.anterior]])
+        return replace(self, frame=frame, outline=self.outline @ turn.T)
 
     @property
     def ap_line(self) -> FloatArray:
@@ -100,14 +109,30 @@ def _section(filled: Occupancy, frame: Frame, center: FloatArray, spread: FloatA
         outline = center + (radii[:, None] * _UNIT_CIRCLE) @ shape.T
         area, center, spread = _polygon_moments(outline)
     sharp = _unblurred(outline - center, spread, _blur(filled, frame))
-    corner = filled.to_ijk(frame.to_ras(np.column_stack([outline, np.zeros(RAYS)])))
-    inside = np.all((corner > -0.5) & (corner < np.array(filled.shape) - 0.5))
-    middle = frame.to_ras(np.append(center, 0.0))
-    return Section(frame.at(middle), sharp, area, bool(inside)), (center, spread)
+    section = Section(frame.at(frame.to_ras(np.append(center, 0.0))), sharp, area)
+    return replace(section, complete=_is_complete(filled, section)), (center, spread)
+
+
+def _is_complete(filled: Occupancy, section: Section) -> bool:
+    """Whether the outline is clear of the volume's border, and the inside filled a little before and after."""
+    index = filled.to_ijk(section.contour_RAS)
+    if np.any(index < EDGE_VOXELS) or np.any(index > np.array(filled.shape) - 1 - EDGE_VOXELS):
+        return False
+    normal = section.frame.superior
+    ahead = filled.resolution_along(normal) * normal
+    inner = section.frame.origin + INNER * (section.contour_RAS - section.frame.origin)
+    share = [_at(filled, inner + side * ahead) for side in (-1.0, 1.0)]
+    return bool(np.mean(np.concatenate(share) > 0.5) > 0.9)
 
 
 def _is_filled(filled: Occupancy, frame: Frame, center: FloatArray) -> bool:
     return bool(_sample(filled, frame, center[None])[0] > 0.5)
+
+
+def _at(filled: Occupancy, points: FloatArray) -> FloatArray:
+    """Shares at (N, 3) RAS points."""
+    return map_coordinates(filled.array, filled.to_ijk(points).T, order=1, mode="constant", cval=0.0,
+                           prefilter=False)
 
 
 def _blur(filled: Occupancy, frame: Frame) -> FloatArray:

@@ -1,0 +1,188 @@
+"""From a label map to the spine's model."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from .anatomy import Kind, Level, Segment, Structure, segments
+from .derive.bodies import anterior_directions, transported
+from .derive.canal import derive_canal
+from .derive.cord_levels import cord_level_vertebrae
+from .derive.discs import disc_between
+from .derive.tubes import center_curve, front_of, measure_tube, tube_mask
+from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, split_body
+from .errors import InputError
+from .geometry.curves import Curve
+from .geometry.frames import Frame, Plane, unit
+from .progress import Progress, part, silent, step
+from .spine import Contrast, MotionSegment, Spine, Tube, Vertebra, interpolate_directions
+from .volume import LabelMap, Volume
+
+FloatArray = NDArray[np.floating]
+
+CANAL_KINDS = (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)
+MAX_DISC_MM = 22.0
+"""Facing endplates farther apart than this are not neighbors: a vertebra between them is missing."""
+
+
+def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contrast | None = None,
+                provisional: bool = False, progress: Progress = silent) -> Spine:
+    """Model a labeled spine.
+
+    :param image: the scan; need not share the labels' grid.
+    :raises InputError: when the labels are too few to measure anything.
+    :raises Cancelled: by ``progress``.
+    """
+    step(progress, 0.0, "Finding vertebrae")
+    windows = {v: w for v, w in enumerate(find_objects(labels.array), start=1) if w is not None}
+    bones = bones_of(labels, windows)
+    down = _down(labels, bones, windows)
+    step(progress, 0.1, "Following the canal")
+    labels, notes = _with_canal(labels, bones, part(progress, 0.1, 0.4))
+    mask = tube_mask(labels, CANAL_KINDS) if labels.values((Kind.CANAL, Kind.DURAL_SAC)) else None
+    cord_mask = tube_mask(labels, [Kind.CORD])
+    guide = mask or cord_mask
+    centerline = center_curve(guide, down) if guide is not None else None
+    if guide is None or centerline is None:
+        raise InputError(_no_canal(labels))
+    step(progress, 0.4, "Measuring cross-sections")
+    anterior = _first_anterior(bones, centerline)
+    rough = measure_tube(guide, Kind.CANAL, centerline, anterior[1])
+    step(progress, 0.6, "Fitting vertebrae")
+    vertebrae = _vertebrae(bones, centerline, front_of(rough, centerline), anterior[0])
+    vertebrae = vertebrae or cord_level_vertebrae(labels, centerline)
+    if len(vertebrae) < 2:
+        raise InputError("Fewer than two vertebrae could be followed in the segmentation; "
+                         "check that it belongs to this scan and covers at least two whole vertebrae.")
+    motion = _segments(vertebrae, centerline, labels)
+    step(progress, 0.8, "Adding what is derived")
+    labels = _with_discs(labels, vertebrae, motion)
+    directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
+    canal = _turned(rough, directions, _canal_kind(labels), labels.is_derived(labels.values(Kind.CANAL))) \
+        if mask is not None else None
+    cord = measure_tube(cord_mask, Kind.CORD, centerline, directions) if cord_mask is not None else None
+    step(progress, 1.0, "Spine modeled")
+    return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast, provisional, notes)
+
+
+def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, ...]]) -> FloatArray:
+    """From head to foot, by the order of the levels."""
+    places = {bone.level: bone.points().mean(axis=0) for bone in bones}
+    if len(places) < 2:
+        places = {s.level: labels.to_ras(np.array([(w.start + w.stop) / 2.0 for w in windows[v]]))
+                  for v, s in labels.structures.items()
+                  if v in windows and s.level is not None and s.kind in (Kind.CORD, Kind.BODY, Kind.VERTEBRA)}
+    if len(places) < 2:
+        raise InputError("The segmentation holds only one vertebra; at least two are needed to know the spine's "
+                         "direction and levels." if places else
+                         "The segmentation holds no vertebra; pass one with at least two labeled vertebrae.")
+    return unit(places[max(places)] - places[min(places)])
+
+
+def _with_canal(labels: LabelMap, bones: list[Bone], progress: Progress) -> tuple[LabelMap, tuple[str, ...]]:
+    if labels.values((Kind.CANAL, Kind.DURAL_SAC)) or not bones:
+        return labels, ()
+    mask, notes = derive_canal(labels, progress)
+    if mask is None:
+        return labels, notes
+    return labels.adding([(Structure(Kind.CANAL), (0, 0, 0), mask)]), notes
+
+
+def _no_canal(labels: LabelMap) -> str:
+    if labels.values((Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)):
+        return "The labeled spinal canal is too short to follow; at least a centimeter of it is needed."
+    return ("The segmentation holds no spinal canal and no vertebral arches to derive it from; "
+            "pass one that labels the canal, or whole vertebrae instead of bodies.")
+
+
+def _canal_kind(labels: LabelMap) -> Kind:
+    return Kind.CANAL if labels.values(Kind.CANAL) else Kind.DURAL_SAC
+
+
+def _first_anterior(bones: list[Bone], centerline: Curve) -> tuple[FloatArray, FloatArray]:
+    """Forward at each bone, and (N, 3) along the centerline."""
+    if not bones:
+        carried = transported(centerline, np.array([0.0, 1.0, 0.0]))
+        return np.zeros((0, 3)), carried
+    points = [_body_or_all(bone) for bone in bones]
+    at_bones = anterior_directions(points, centerline)
+    at = centerline.project(np.array([p.mean(axis=0) for p in points]))
+    order = np.argsort(at)
+    along = np.stack([np.interp(centerline.arc_length, at[order], at_bones[order, axis]) for axis in range(3)], axis=-1)
+    return at_bones, along
+
+
+def _body_or_all(bone: Bone) -> FloatArray:
+    return bone.points() if bone.body is None else bone.volume.to_ras(np.argwhere(bone.body.array))
+
+
+def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior: FloatArray) -> tuple[Vertebra, ...]:
+    shapes: list[Shape] = []
+    for bone, forward in zip(bones, anterior, strict=True):
+        if bone.level is Level.S1:
+            shape = sacral_shape(bone, shapes[-1], centerline) if shapes else None
+        else:
+            shape = body_shape(split_body(bone, centerline, front, forward), centerline)
+        if shape is not None:
+            shapes.append(shape)
+    return tuple(Vertebra(x.level, x.frame, x.superior, x.inferior, x.pedicle_RAS,
+                          _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags)
+                 for x in shapes)
+
+
+def _crossing(centerline: Curve, plane: Plane) -> float | None:
+    """Where the centerline passes a plane, nearest to the plane's own origin."""
+    found = centerline.intersections(plane)
+    if len(found) == 0:
+        return None
+    return float(found[np.linalg.norm(centerline.position(found) - plane.origin, axis=-1).argmin()])
+
+
+def _segments(vertebrae: tuple[Vertebra, ...], centerline: Curve, labels: LabelMap) -> tuple[MotionSegment, ...]:
+    by_level = {v.level: v for v in vertebrae}
+    found = []
+    for segment in segments(list(by_level)):
+        made = _segment(segment, by_level[segment.upper], by_level[segment.lower], centerline)
+        if made is not None:
+            found.append(made)
+    return tuple(found)
+
+
+def _segment(segment: Segment, upper: Vertebra, lower: Vertebra, centerline: Curve) -> MotionSegment | None:
+    above, below = upper.inferior_endplate, lower.superior_endplate
+    if above is None or below is None:
+        return None
+    normal = unit(above.normal + below.normal)
+    height = float((above.origin - below.origin) @ normal)
+    if height > MAX_DISC_MM:
+        return None
+    middle = (above.origin + below.origin) / 2.0
+    disc = Frame.from_axes(middle, normal, upper.frame.anterior + lower.frame.anterior)
+    return MotionSegment(segment, disc, max(height, 0.0), _crossing(centerline, disc.plane),
+                         ("endplates_touch",) if height < 0.5 else ())
+
+
+def _with_discs(labels: LabelMap, vertebrae: tuple[Vertebra, ...], motion: tuple[MotionSegment, ...]) -> LabelMap:
+    """The labels with a derived disc wherever there is none."""
+    known = {labels.structures[v].level for v in labels.values(Kind.DISC)}
+    by_level = {v.level: v for v in vertebrae}
+    parts = []
+    for item in motion:
+        upper, lower = by_level[item.segment.upper], by_level[item.segment.lower]
+        if item.segment.upper in known or upper.inferior_endplate is None or lower.superior_endplate is None:
+            continue
+        found = disc_between(labels, item.disc, (upper.inferior_endplate, upper.surfaces),
+                             (lower.superior_endplate, lower.surfaces))
+        if found is not None and found[1].any():
+            parts.append((Structure(Kind.DISC, item.segment.upper, below=item.segment.lower), found[0], found[1]))
+    return labels.adding(parts) if parts else labels
+
+
+def _turned(tube: Tube, directions: FloatArray, kind: Kind, derived: bool) -> Tube:
+    """The same sections with the A axes of the vertebrae."""
+    count = len(directions)
+    turned = tuple(None if x is None else x.turned(directions[min(int(round(s / 0.5)), count - 1)])
+                   for s, x in zip(tube.s, tube.sections, strict=True))
+    return replace(tube, kind=kind, sections=turned, derived=derived)

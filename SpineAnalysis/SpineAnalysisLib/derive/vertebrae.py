@@ -1,0 +1,161 @@
+"""Frames and endplates of the vertebrae, from their voxels and the canal's centerline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import Kind, Level
+from ..geometry.curves import Curve
+from ..geometry.endplates import Surfaces, bisector, body_surfaces, facing_surface
+from ..geometry.frames import Frame, Plane, angle_deg, reject, unit
+from ..geometry.planes import fit_plane
+from ..volume import LabelMap, Volume, bounding_box
+from .bodies import largest_component
+
+FloatArray = NDArray[np.floating]
+
+SACRAL_BODY_MM = 13.0
+"""The middle of S1's body lies about this far below its endplate."""
+PEDICLE_SHARE = 0.15
+"""Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
+BODY_KINDS = frozenset({Kind.BODY, Kind.ENDPLATE})
+
+
+@dataclass(frozen=True, eq=False)
+class Bone:
+    """All voxels of one vertebra.
+
+    :param volume: boolean, cropped.
+    :param body: boolean, on the same grid; ``None`` until it is known.
+    """
+
+    level: Level
+    volume: Volume
+    body: Volume | None = None
+
+    def points(self) -> FloatArray:
+        """(N, 3) RAS."""
+        return self.volume.to_ras(np.argwhere(self.volume.array))
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A vertebra's geometry.
+
+    :param pedicle_RAS: (3,) at mid-pedicle height.
+    """
+
+    level: Level
+    frame: Frame
+    superior: Plane | None
+    inferior: Plane | None
+    pedicle_RAS: FloatArray
+    surfaces: Surfaces | None = None
+    flags: tuple[str, ...] = ()
+
+
+def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
+    """Every labeled vertebra, from head to foot.
+
+    :param windows: label value -> where it is (as ``scipy.ndimage.find_objects`` gives).
+    """
+    found = []
+    for level in labels.levels:
+        values = [v for v, s in labels.structures.items() if s.kind.is_bone and s.level == level and v in windows]
+        if not values:
+            continue
+        low = np.min([[w.start for w in windows[v]] for v in values], axis=0) - 3
+        high = np.max([[w.stop for w in windows[v]] for v in values], axis=0) + 3
+        window = labels.crop(low, high)
+        volume = Volume(np.isin(window.array, values), window.ijk_to_ras)
+        bodies = [v for v in values if labels.structures[v].kind in BODY_KINDS]
+        only_endplates = all(labels.structures[v].kind is Kind.ENDPLATE for v in bodies)
+        body = None if only_endplates else volume.with_array(np.isin(window.array, bodies))
+        found.append(Bone(level, volume, body))
+    return found
+
+
+def split_body(bone: Bone, centerline: Curve, front: FloatArray, anterior: FloatArray) -> Bone:
+    """The bone with its body: what lies in front of the canal.
+
+    :param front: (N,) how far the canal reaches forward of each of the centerline's points, mm.
+    :param anterior: (3,) the direction from the canal to the body.
+    """
+    if bone.body is not None:
+        return bone
+    index = np.argwhere(bone.volume.array)
+    points = bone.volume.to_ras(index)
+    s = centerline.project(points)
+    forward = unit(reject(anterior, centerline.tangent(float(np.median(s)))))
+    ahead = (points - centerline.position(s)) @ forward > np.interp(s, centerline.arc_length, front)
+    mask = np.zeros(bone.volume.shape, bool)
+    mask[tuple(index[ahead].T)] = True
+    return replace(bone, body=bone.volume.with_array(largest_component(mask)))
+
+
+def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
+    """Frame and endplates of a vertebra with a body of two endplates."""
+    box = bounding_box(bone.body.array, 3) if bone.body is not None else None
+    if bone.body is None or box is None:
+        return None
+    body = bone.body.crop(*box)
+    points = body.to_ras(np.argwhere(body.array))
+    center = points.mean(axis=0)
+    s = float(centerline.project(center))
+    up = -centerline.tangent(s)
+    surfaces, superior, inferior = None, None, None
+    for _ in range(3):
+        frame = Frame.from_axes(center, up, center - centerline.position(s))
+        surfaces = body_surfaces(body, frame)
+        if surfaces is None:
+            break
+        superior, inferior = surfaces.superior, surfaces.inferior
+        up = bisector(superior, inferior, up)
+        crossing = centerline.intersections(Plane(center, up))
+        s = float(crossing[np.abs(crossing - s).argmin()]) if len(crossing) else s
+    frame = Frame.from_axes(center, up, center - centerline.position(s))
+    missing = [name for name, plane in (("superior", superior), ("inferior", inferior)) if plane is None]
+    flags = tuple(f"{name}_endplate_not_in_view" for name in missing)
+    pedicle, pedicle_flags = _pedicle(bone, frame, centerline.position(s), points)
+    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags)
+
+
+def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
+             body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+    """A point of the body's axis at the height of the bridges of bone beside the canal."""
+    place = frame.to_frame(bone.points())
+    canal = frame.to_frame(canal_RAS)
+    back = float(np.quantile(frame.to_frame(body_points)[:, 1], 0.02))
+    beside = (place[:, 1] < back) & (place[:, 1] > max(canal[1], back - 8.0))
+    heights = []
+    for side in (-1.0, 1.0):
+        lateral = side * (place[:, 0] - canal[0])
+        bridge = place[beside & (lateral > 5.0) & (lateral < 24.0), 2]
+        if len(bridge) * bone.volume.voxel_volume > 60.0:
+            heights.append(float(np.median(bridge)))
+    if heights:
+        return frame.to_ras(np.array([0.0, 0.0, np.mean(heights)])), ()
+    extent = np.ptp(frame.to_frame(body_points)[:, 2])
+    return frame.to_ras(np.array([0.0, 0.0, PEDICLE_SHARE * extent])), ("pedicle_height_estimated",)
+
+
+def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
+    """Frame and superior endplate of the sacrum, seen from the vertebra above it."""
+    start = above.inferior or Plane(above.frame.origin, above.frame.superior)
+    plane: Plane | None = None
+    normal = start.normal
+    for _ in range(3):
+        seen = facing_surface(Plane(start.origin, normal), bone.volume, radius_mm=15.0)
+        found = fit_plane(seen, normal)
+        if found is None or angle_deg(found.normal, start.normal) > 60.0:
+            return None
+        plane, normal = found, unit(found.normal + start.normal)
+    assert plane is not None
+    center = plane.origin - SACRAL_BODY_MM * plane.normal
+    crossing = centerline.intersections(Plane(center, plane.normal))
+    guess = float(centerline.project(center))
+    s = float(crossing[np.abs(crossing - guess).argmin()]) if len(crossing) else guess
+    frame = Frame.from_axes(center, plane.normal, center - centerline.position(s))
+    return Shape(bone.level, frame, plane, None, center, None, ("pedicle_height_estimated",))
