@@ -38,9 +38,9 @@ def output_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     :raises InputError: where the folder cannot be written, or holds something.
     """
     target = target.absolute()
-    _check_free(target, overwrite)
     prefix = f".{target.name}.partial-"
     try:
+        _check_free(target, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         for stale in target.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(stale, ignore_errors=True)

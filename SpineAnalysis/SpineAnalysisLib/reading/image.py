@@ -16,6 +16,7 @@ from .raw import RawImage, unreadable
 
 _ROLE = "The image"
 _SPACING_MM = (0.01, 20.0)
+# The longer suffix before the shorter that it ends with.
 _READERS = {suffix: module.read for module in (nifti, itk) for suffix in module.SUFFIXES}
 
 
@@ -72,10 +73,9 @@ def read_file(path: Path, role: str) -> RawImage:
 
     :raises InputError: for a format that is not known, and as the readers do.
     """
-    suffix = suffix_of(path)
-    if suffix not in _READERS:
+    if not is_image(path):
         raise unreadable(role, "is in no known format; pass NIfTI, NRRD, MetaImage or a DICOM folder")
-    raw = _READERS[suffix](path, role)
+    raw = _READERS[suffix_of(path)](path, role)
     spacing = np.linalg.norm(raw.ijk_to_ras[:3, :3], axis=0)
     low, high = _SPACING_MM
     if not (np.isfinite(raw.ijk_to_ras).all() and abs(np.linalg.det(raw.ijk_to_ras)) > 0
@@ -101,7 +101,12 @@ def check_exists(path: Path) -> None:
 def suffix_of(path: Path) -> str:
     """The suffix that tells the format (".nii.gz" is one)."""
     name = path.name.lower()
-    return next((s for s in (".nii.gz", ".seg.nrrd") if name.endswith(s)), path.suffix.lower())
+    return next((s for s in _READERS if name.endswith(s)), path.suffix.lower())
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name is that of a file in a known format."""
+    return suffix_of(path) in _READERS
 
 
 def digest(files: Sequence[Path]) -> str:

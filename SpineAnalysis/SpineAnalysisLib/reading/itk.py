@@ -6,7 +6,7 @@ import numpy as np
 
 from .raw import LPS_TO_RAS, RawImage, affine, check_size, out_of_memory, unreadable
 
-SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+SUFFIXES = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def read(path: Path, role: str) -> RawImage:
@@ -34,7 +34,7 @@ def read(path: Path, role: str) -> RawImage:
 def _explained(message: str, role: str) -> Exception:
     """The error that a user can act on, from SimpleITK's."""
     if "Unable to determine ImageIO" in message:
-        return unreadable(role, "cannot be read as an image, whatever its name says; pass NIfTI, NRRD, MetaImage or DICOM")
+        return unreadable(role, "is not in the format that its name says; pass NIfTI, NRRD, MetaImage or DICOM")
     if "spacing" in message:
         return unreadable(role, "states a voxel spacing of zero; correct its header")
     if "allocate" in message:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .raw import LPS_TO_RAS, RawImage, affine, check_size, out_of_memory, unreadable
 
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".nii.gz", ".nii")
 
 # The fields that matter and where they lie, in the two versions of the format, by the size of their headers.
 _NAMES = ["dim", "datatype", "pixdim", "vox_offset", "slope", "intercept", "units", "qform_code", "sform_code",
@@ -31,6 +31,10 @@ _DATA_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u
 _COLOR_TYPES = (32, 128, 1792, 2304)
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _SCANNER = 1
+_LONGEST_EXTENSION = 1 << 20
+
+EXTENSION = "extension"
+"""Metadata key of the text between header and voxels."""
 
 
 def read(path: Path, role: str) -> RawImage:
@@ -41,13 +45,14 @@ def read(path: Path, role: str) -> RawImage:
         with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
             start = stream.read(540)
             fields, order = _parse(start, role)
-            array = _pixels(stream, start, fields, order, role)
+            array = _pixels(stream, fields, order, role)
+            extension = _extension(stream, fields)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise unreadable(role) from None
     except MemoryError:
         raise out_of_memory(role) from None
     matrix, notes = _geometry(fields, role)
-    return RawImage(array, matrix, notes=notes)
+    return RawImage(array, matrix, {EXTENSION: extension}, notes)
 
 
 def _parse(start: bytes, role: str) -> tuple[dict[str, Any], str]:
@@ -58,10 +63,10 @@ def _parse(start: bytes, role: str) -> tuple[dict[str, Any], str]:
         if size in _LAYOUTS and len(start) >= size:
             record = np.frombuffer(start[:size], _LAYOUTS[size].newbyteorder(order))[0]
             return {name: record[name] for name in _NAMES}, order
-    raise unreadable(role, "is not a NIfTI file, whatever its name says; pass NIfTI, NRRD, MetaImage or DICOM")
+    raise unreadable(role, "is not in the format that its name says; pass NIfTI, NRRD, MetaImage or DICOM")
 
 
-def _pixels(stream: BinaryIO | gzip.GzipFile, start: bytes, fields: dict[str, Any], order: str, role: str) -> NDArray:
+def _pixels(stream: BinaryIO | gzip.GzipFile, fields: dict[str, Any], order: str, role: str) -> NDArray:
     count = int(fields["dim"][0])
     if not 1 <= count <= 7:
         raise unreadable(role)
@@ -86,6 +91,12 @@ def _pixels(stream: BinaryIO | gzip.GzipFile, start: bytes, fields: dict[str, An
     if np.isfinite([slope, intercept]).all() and slope != 0 and (slope, intercept) != (1, 0):
         return array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _extension(stream: BinaryIO | gzip.GzipFile, fields: dict[str, Any]) -> str:
+    """What lies between header and voxels; TotalSegmentator writes its table of labels there."""
+    stream.seek(0)
+    return stream.read(min(max(int(fields["vox_offset"]), 0), _LONGEST_EXTENSION)).decode("utf-8", "ignore")
 
 
 def _geometry(fields: dict[str, Any], role: str) -> tuple[NDArray[np.floating], tuple[str, ...]]:

@@ -1,0 +1,177 @@
+"""A segmentation from a label map, from Slicer's segmentation file, or from a folder of masks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..volume import Volume
+from . import dicom
+from .image import check_exists, digest, is_image, read_file, suffix_of
+from .names import names_beside, names_in_header
+from .nifti import EXTENSION
+from .raw import RawImage, unreadable
+
+_ROLE = "The segmentation"
+_ENOUGH_VOXELS = 10_000
+_MOST_LABELS = 1000
+_TERMINOLOGY = re.compile(r"(?:^|\|)TerminologyEntry:([^|]*)")
+
+
+@dataclass(frozen=True, eq=False)
+class NamedMask:
+    """One segment; its mask is made when it is asked for, since segmentations of a whole body have many.
+
+    :param terminology: Slicer's serialized entry, empty where there is none.
+    """
+
+    name: str
+    terminology: str
+    layer: Volume
+    value: int
+
+    @property
+    def mask(self) -> Volume:
+        """Boolean."""
+        return self.layer.with_array(self.layer.array == self.value)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadSegmentation:
+    """A segmentation as it was read: either a label map or named segments.
+
+    :param volume: the label map, of an unsigned integer type; ``None`` for named segments.
+    :param segments: named segments, which may overlap; empty for a label map.
+    :param names: label value -> name, where the file or a table beside it tells.
+    :param format: the file's suffix.
+    """
+
+    volume: Volume | None
+    segments: tuple[NamedMask, ...]
+    names: Mapping[int, str]
+    format: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def read_segmentation(path: Path) -> ReadSegmentation:
+    """Read one segmentation.
+
+    :param path: a label map, a ``.seg.nrrd``, or a folder with one mask file per structure, named after it.
+    :raises InputError: for what is no segmentation, or is empty.
+    """
+    check_exists(path)
+    if path.is_dir():
+        return _from_folder(path)
+    if suffix_of(path) == ".dcm" or dicom.is_dicom(path):
+        raise unreadable(_ROLE, "is a DICOM object; export it as NIfTI or as a Slicer segmentation (.seg.nrrd)")
+    raw = read_file(path, _ROLE)
+    if "Segment0_ID" in raw.metadata:
+        segments = _segments(raw)
+        if not segments:
+            raise _empty()
+        return ReadSegmentation(None, segments, {}, suffix_of(path), digest([path]), raw.notes)
+    if raw.array.ndim != 3:
+        raise unreadable(_ROLE, "has several values per voxel; pass a label map or a Slicer segmentation (.seg.nrrd)")
+    labels = label_values(raw.array)
+    values = np.unique(labels)
+    if not values.any():
+        raise _empty()
+    if len(values) > _MOST_LABELS:
+        raise unreadable(_ROLE, f"has {len(values)} different values and looks like a scan; pass a label map")
+    stem = path.name[:-len(suffix_of(path))]
+    names = names_in_header(raw.metadata.get(EXTENSION, "")) or names_beside(path, stem, values[values > 0].tolist())
+    return ReadSegmentation(Volume(labels, raw.ijk_to_ras, "Segmentation"), (), names, suffix_of(path), digest([path]),
+                            raw.notes)
+
+
+def label_values(array: NDArray) -> NDArray[np.unsignedinteger]:
+    """The same labels in the smallest unsigned type.
+
+    :raises InputError: for values that are no labels.
+    """
+    low, high = array.min(), array.max()
+    if not (np.isfinite([low, high]).all() and low >= 0 and high < 2**32):
+        raise InputError("The segmentation has negative or infinite values; pass a label map, not a scan.")
+    labels = array.astype(np.min_scalar_type(int(high)))
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise InputError("The segmentation has fractional values; pass a label map of whole numbers (resample it with "
+                         "nearest-neighbor interpolation).")
+    return labels
+
+
+def _empty() -> InputError:
+    return InputError("The segmentation is empty: no voxel has a label; check that the right file was exported.")
+
+
+def _segments(raw: RawImage) -> tuple[NamedMask, ...]:
+    """The segments of Slicer's file that have voxels.
+
+    A layer is one value per voxel; files from before layers have one for each segment.
+    """
+    stacked = raw.array if raw.array.ndim == 4 else raw.array[..., None]
+    layers = [Volume(label_values(stacked[..., c]), raw.ijk_to_ras) for c in range(stacked.shape[3])]
+    present = [set(np.unique(layer.array).tolist()) for layer in layers]
+    found = []
+    index = 0
+    while f"Segment{index}_ID" in raw.metadata:
+        def entry(key: str, default: str, index: int = index) -> str:
+            return raw.metadata.get(f"Segment{index}_{key}", default)
+
+        layer, value = int(entry("Layer", str(index))), int(entry("LabelValue", "1"))
+        if layer < len(layers) and value in present[layer]:
+            terminology = _TERMINOLOGY.search(entry("Tags", ""))
+            name = entry("Name", entry("ID", ""))
+            found.append(NamedMask(name, terminology[1] if terminology else "", layers[layer], value))
+        index += 1
+    return tuple(found)
+
+
+def _from_folder(folder: Path) -> ReadSegmentation:
+    """One segment per mask file, as TotalSegmentator writes them; the file's name is the structure's.
+
+    Masks that do not overlap share a layer, so that a hundred of them need the memory of one.
+    """
+    files = sorted(p for p in folder.iterdir() if is_image(p))
+    if not files:
+        raise InputError("There is no mask in the folder of the segmentation; pass a label map, a .seg.nrrd file or a "
+                         "folder of NIfTI masks.")
+    layers: list[Volume] = []
+    found: list[NamedMask] = []
+    for value, path in enumerate(files, start=1):
+        raw = read_file(path, _ROLE)
+        if raw.array.ndim != 3:
+            raise unreadable(_ROLE, "has a mask with several values per voxel; pass a folder of 3D masks")
+        mask = Volume(raw.array > 0, raw.ijk_to_ras)
+        if layers and not layers[0].same_grid(mask, tolerance_mm=0.1):
+            raise InputError("The masks in the folder of the segmentation lie on different grids; pass those of one "
+                             "scan.")
+        if mask.array.any():
+            layer = next((x for x in layers if not x.array[mask.array].any()), None)
+            if layer is None:
+                layer = mask.with_array(np.zeros(mask.shape, np.uint16))
+                layers.append(layer)
+            layer.array[mask.array] = value
+            found.append(NamedMask(path.name[:-len(suffix_of(path))], "", layer, value))
+    if not found:
+        raise _empty()
+    return ReadSegmentation(None, tuple(found), {}, "folder of masks", digest(files))
+
+
+def share_inside(image: Volume, labels: Volume) -> float:
+    """How much of what is labeled lies within an image, 0..1.
+
+    :raises InputError: for none of it.
+    """
+    labeled = np.argwhere(labels.array)
+    labeled = labeled[:: max(1, len(labeled) // _ENOUGH_VOXELS)]
+    ijk = image.to_ijk(labels.to_ras(labeled.astype(float)))
+    share = float(((ijk >= -0.5) & (ijk <= np.array(image.shape) - 0.5)).all(axis=1).mean())
+    if share == 0.0:
+        raise InputError("The segmentation lies entirely outside the image: they are of different patients or in "
+                         "different coordinate systems; pass the segmentation of this scan.")
+    return share
