@@ -1,0 +1,1 @@
+"""Test-only stand-in for what Slicer's application adds to its core libraries."""
