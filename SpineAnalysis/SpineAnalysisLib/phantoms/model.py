@@ -127,7 +127,9 @@ def build_chain(spec: SpineSpec) -> Chain:
     for vertebra, joint in zip(vertebrae[1:], joints, strict=True):
         bodies.append(_below(bodies[-1], vertebra, joint))
     count = len(spec.vertebrae)
-    placement = spec.pose @ np.linalg.inv(bodies[count // 2].frame.matrix)
+    axes = np.sum([body.frame.axes for body in bodies[:count]], axis=0)
+    upright = Frame.from_axes(bodies[count // 2].frame.origin, axes[2], axes[1])
+    placement = spec.pose @ np.linalg.inv(upright.matrix)
     placed = [replace(body, frame=_moved(body.frame, placement)) for body in bodies]
     discs = tuple(_joint(*trio) for trio in zip(spec.joints, placed, placed[1:count], strict=False))
     return Chain(tuple(placed[:count]), discs, tuple(placed[count:]))

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Kind, Structure
-from ..volume import LabelMap
+from ..geometry.frames import Frame
+from ..volume import LabelMap, Volume
 from .canal import Canal, build_canal
+from .image import Contrast, render
 from .model import Chain, build_chain
 from .rasterize import Grid, rasterize
 from .solids import Solid, build_solids
 from .spec import SpineSpec
+from .surroundings import Surroundings, inner_solids
 from .truth import Truth, all_truths
 
 Vector = NDArray[np.floating]
@@ -64,6 +67,21 @@ class Phantom:
         solids = [s for s in self.solids if s.structure is not None]
         named = [name(s.structure) for s in solids if s.structure is not None]
         return rasterize(solids, named, grid, supersample)
+
+    def image(self, grid: Grid, contrast: Contrast = "T2", *, noise: float | None = None, bias: float = 0.35,
+              seed: int = 0) -> Volume:
+        """A scan of the phantom, with partial volume.
+
+        :param noise: standard deviation; by default a little: 18 of about 1000 for MR, 14 HU for CT.
+        :param bias: share of MR signal lost per 100 mm in front of the canal.
+        """
+        before, after = inner_solids(self.chain, self.canal)
+        pose = self.spec.pose
+        upright = Frame(pose[:3, 3], *pose[:3, :3].T)
+        surroundings = Surroundings.of(self.chain, self.canal, upright)
+        sigma = noise if noise is not None else 14.0 if contrast == "CT" else 18.0
+        array = render(before, self.solids, after, surroundings, grid, contrast, sigma, bias, seed)
+        return Volume(np.rint(array).astype(np.int16), grid.ijk_to_ras, contrast)
 
     def truth(self) -> list[Truth]:
         """Every exact answer."""

@@ -29,12 +29,10 @@ def _curved() -> SpineSpec:
 
 def _scoliotic() -> SpineSpec:
     """A thoracic curve to the right and a lumbar curve to the left, both rotated."""
-    spec = SpineSpec.typical(Level.T4, Level.S1)
-    curves = {**{level: {"coronal": -c, "rotation": r} for level, c, r in
-                 ((Level.T6, 4, 1.5), (Level.T7, 7, 2.5), (Level.T8, 8, 0.0), (Level.T9, 7, -2.5), (Level.T10, 4, -1.5))},
-              **{level: {"coronal": c, "rotation": -r} for level, c, r in
-                 ((Level.T12, 5, 2.0), (Level.L1, 7, 3.0), (Level.L2, 8, 0.0), (Level.L3, 6, -3.0), (Level.L4, 4, -2.0))}}
-    return spec.changed(joints=curves)
+    tilts = ((Level.T6, -4, 1.5), (Level.T7, -7, 2.5), (Level.T8, -8, 0.0), (Level.T9, -7, -2.5), (Level.T10, -4, -1.5),
+             (Level.T12, 5, -2.0), (Level.L1, 7, -3.0), (Level.L2, 8, 0.0), (Level.L3, 6, 3.0), (Level.L4, 4, 2.0))
+    return SpineSpec.typical(Level.T4, Level.S1).changed(
+        joints={level: {"coronal": coronal, "rotation": rotation} for level, coronal, rotation in tilts})
 
 
 def _slipped() -> SpineSpec:

@@ -73,11 +73,21 @@ class Grid:
         return (low, high) if (low < high).all() else None
 
     def coordinates(self, ras_to_frame: Vector) -> tuple[Vector, Vector, Vector]:
-        """Coordinates of all voxel centers after a matrix, three arrays of the grid's shape."""
+        """Coordinates of all voxel centers after a matrix, three arrays that broadcast to the grid's shape.
+
+        A coordinate that does not change along an axis has length one there, which is most of the speed on grids that
+        are parallel to the frame.
+        """
         matrix = ras_to_frame @ self.ijk_to_ras
-        i, j, k = np.ogrid[tuple(slice(n) for n in self.shape)]
-        x, y, z = (matrix[r, 0] * i + (matrix[r, 1] * j + (matrix[r, 2] * k + matrix[r, 3])) for r in range(3))
-        return x, y, z
+        indices = np.ogrid[tuple(slice(n) for n in self.shape)]
+
+        def row(coefficients: Vector, start: float) -> Vector:
+            out = np.full((1, 1, 1), start)
+            for coefficient, index in zip(coefficients, indices, strict=True):
+                if abs(coefficient) * index.size > 1e-9:
+                    out = out + coefficient * index
+            return out
+        return row(matrix[0, :3], matrix[0, 3]), row(matrix[1, :3], matrix[1, 3]), row(matrix[2, :3], matrix[2, 3])
 
 
 def subsamples(counts: Sequence[int]) -> list[tuple[float, float, float]]:
@@ -93,7 +103,7 @@ def evaluate(solid: Solid, grid: Grid) -> tuple[tuple[slice, ...], Vector] | Non
         return None
     part = grid.crop(*window)
     distance = solid.distance(*part.coordinates(np.linalg.inv(solid.frame.matrix)))
-    return tuple(slice(a, b) for a, b in zip(*window, strict=True)), distance
+    return tuple(slice(a, b) for a, b in zip(*window, strict=True)), np.broadcast_to(distance, part.shape)
 
 
 def label_value(structure: Structure) -> int:

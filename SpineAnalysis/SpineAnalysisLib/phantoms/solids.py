@@ -138,8 +138,10 @@ def disc_solids(joint: Joint) -> list[Solid]:
 
     def nucleus(x: Vector, y: Vector, z: Vector) -> Vector:
         u, v = shifted(x, y, z)
-        return np.maximum(section_distance(u, v + 0.08 * half_depth, 0.68 * half_width, 0.62 * half_depth),
-                          planes(x, y, z) + _OVERLAP_MM + 0.8)
+        v = v + 0.08 * half_depth
+        radius = np.sqrt((u / (0.72 * half_width)) ** 2 + (v / (0.68 * half_depth)) ** 2)
+        rim = 0.35 * joint.height * np.clip(radius, 0, 1) ** 3
+        return np.maximum((radius - 1) * 0.68 * half_depth, planes(x, y, z) + _OVERLAP_MM + 0.8 + rim)
 
     high = joint.height / 2 + half_depth * 0.4
     half = np.array([half_width + abs(lean[0]), half_depth + abs(lean[1]) + joint.spec.bulge, high]) + 1
@@ -224,7 +226,7 @@ class Arch:
 
     def inferior_articular(self, x: Vector, y: Vector, z: Vector, disc_height: float) -> Vector:
         start = np.array([self.a + 1.5, self.y - self.b, self.lamina[0] + 0.35 * self.body.height])
-        end = start + [-1, -2.5, -0.30 * self.body.height - disc_height]
+        end = start + np.array([-1, -2.5, -0.30 * self.body.height - disc_height])
         return capsule_distance(np.abs(x), y, z, start, end, self.process_radius)
 
 
@@ -240,7 +242,8 @@ def arch_solid(arch: Arch, below: Arch | None, disc_height: float) -> Solid:
     def distance(x: Vector, y: Vector, z: Vector) -> Vector:
         superior = capsule_distance(np.abs(x), y, z, *arch.superior_articular(), arch.process_radius)
         near, back = arch.canal_distance(x, y, z)
-        parts = [arch.ring(near, back, z), arch.pedicles(x, y, z), arch.spinous(x, y, z), arch.transverse(x, y, z), superior]
+        parts = [arch.ring(near, back, z), arch.pedicles(x, y, z), arch.spinous(x, y, z), arch.transverse(x, y, z),
+                 superior]
         if below is not None:
             parts.append(arch.inferior_articular(x, y, z, disc_height))
         whole = np.maximum(np.minimum.reduce(np.broadcast_arrays(*parts)), -near - _OVERLAP_MM)
@@ -279,7 +282,7 @@ def _tube_solid(structure: Structure | None, tube: Tube, width: Vector, depth: V
                 lining: str | None = None) -> Solid:
     window = (tube.canal.s >= tube.start - 2) & (tube.canal.s <= tube.end + 2)
     points = tube.frame.to_frame(tube.canal.points[window])
-    reach = max(width[window].max(), depth[window].max()) / 2 + 1
+    reach = np.array([1, 1, 0]) * (max(width[window].max(), depth[window].max()) / 2 - 1) + 2
     layers = ((0.0, tissue),) if lining is None else ((0.0, lining), (0.5, tissue))
-    return Solid(structure, tube.frame, points.min(axis=0) - [reach, reach, 2], points.max(axis=0) + [reach, reach, 2],
+    return Solid(structure, tube.frame, points.min(axis=0) - reach, points.max(axis=0) + reach,
                  tube.distance_to(width, depth), layers)

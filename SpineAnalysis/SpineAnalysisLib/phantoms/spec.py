@@ -92,8 +92,8 @@ class SpineSpec:
 
     :param joints: one fewer than the vertebrae, top to bottom.
     :param conus: the vertebra at whose lower border the cord ends, where the chain holds it.
-    :param pose: (4, 4) rigid; places the whole spine.  Without it the middle vertebra's body is at the RAS origin,
-        upright.
+    :param pose: (4, 4) rigid; places the whole spine.  Without it the middle vertebra's body is at the RAS origin
+        and the spine is upright, on the average of its vertebrae.
     """
 
     vertebrae: tuple[VertebraSpec, ...]

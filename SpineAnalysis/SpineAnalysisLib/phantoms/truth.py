@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from ..anatomy import Kind, Level, Region, Segment, Side
+from ..anatomy import Level, Region, Segment, Side
 from ..geometry.frames import Frame, Plane, reject, unit
 from .canal import STEP_MM, Canal
 from .model import Body, Chain, Joint
