@@ -1,0 +1,192 @@
+"""Segmentation nodes <-> masks and label maps."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+
+from ..anatomy import Structure
+from ..errors import InputError
+from ..terminology import color_of, terminology_entry
+from ..volume import FloatArray, LabelMap, Volume, bounding_box
+from .results import ResultFolder
+from .volumes import image_array, image_data, in_world
+
+DERIVED_TAG = "SpineAnalysis.derived"
+"""Tag of segments that were computed from other structures instead of segmented."""
+
+_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+_SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+_GEOMETRY_PARAMETER = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+_TERMINOLOGY_TAG = slicer.vtkSegment.GetTerminologyEntryTagName()
+
+_FILL_OPACITY = 0.2
+_OUTLINE_OPACITY = 0.9
+_LEAST_SPACING_MM = 0.5  # of the grid on which surfaces without one are turned into label maps
+_MOST_VOXELS = 2e7
+
+
+class SegmentMask(NamedTuple):
+    """One segment.
+
+    :param terminology: the serialized terminology entry, empty where the segment has none.
+    :param mask: boolean, in RAS.
+    """
+
+    name: str
+    terminology: str
+    mask: Volume
+
+
+def segments_from_node(node: Any) -> list[SegmentMask]:
+    """All segments on one grid, which just holds them, where the node's parent transforms put it.
+
+    Segments that overlap stay whole.  The node itself is not changed.
+
+    :param node: ``vtkMRMLSegmentationNode``, whatever its source representation.
+    :raises InputError: for a node without a segment that has voxels.
+    """
+    segmentation = _with_labelmaps(node)
+    grid = slicer.vtkOrientedImageData()
+    geometry = segmentation.DetermineCommonLabelmapGeometry(segmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS, None)
+    if not geometry:
+        raise InputError(f"The segmentation {node.GetName()} is empty: load or choose another one.")
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, grid)
+    layers: dict[Any, Volume] = {}
+    found = []
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(index)
+        image = segment.GetRepresentation(_LABELMAP)
+        if image not in layers:
+            layers[image] = in_world(_resampled(image, grid), node, nearest=True)
+        mask = layers[image].with_array(layers[image].array == segment.GetLabelValue())
+        found.append(SegmentMask(segment.GetName(), tag_of(segment, _TERMINOLOGY_TAG), mask))
+    return found
+
+
+def _with_labelmaps(node: Any) -> Any:
+    """The node's segmentation, or a copy of it that has label maps."""
+    original = node.GetSegmentation()
+    if original.ContainsRepresentation(_LABELMAP):
+        return original
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(original)
+    if copy.GetNumberOfSegments() and not copy.GetConversionParameter(_GEOMETRY_PARAMETER):
+        copy.SetConversionParameter(_GEOMETRY_PARAMETER, _grid_around(copy))
+    if not copy.CreateRepresentation(_LABELMAP):
+        raise InputError(f"The segmentation {node.GetName()} cannot be turned into a label map: is it empty?")
+    return copy
+
+
+def _grid_around(segmentation: Any) -> str:
+    """An upright grid around surfaces that come without one, serialized."""
+    bounds = np.zeros(6)
+    segmentation.GetBounds(bounds)
+    low, high = bounds[::2] - _LEAST_SPACING_MM, bounds[1::2] + _LEAST_SPACING_MM
+    spacing = max(_LEAST_SPACING_MM, float(np.prod(high - low) / _MOST_VOXELS) ** (1 / 3))
+    matrix = np.diag([spacing, spacing, spacing, 1.0])
+    matrix[:3, 3] = low
+    return _serialized(np.ceil((high - low) / spacing).astype(int) + 1, matrix)
+
+
+def _resampled(image: Any, grid: Any) -> Volume:
+    out = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, grid, out, False, True)
+    return volume_from_oriented_image(out)
+
+
+def volume_from_oriented_image(image: Any) -> Volume:
+    """The voxels of a ``vtkOrientedImageData``, whose extent may begin anywhere."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    ijk_to_ras = slicer.util.arrayFromVTKMatrix(matrix)
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(image.GetExtent()[::2])
+    return Volume(image_array(image), ijk_to_ras)
+
+
+def tag_of(segment: Any, name: str) -> str:
+    """The value of a segment's tag, or an empty string."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else ""
+
+
+def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | None, surfaces: bool = True) -> Any:
+    """Every labeled structure as a named, colored and coded segment, all in one shared label map.
+
+    The label map covers the spine, not the whole scan, and lies on the grid of ``labels``, which is also the reference
+    geometry.  Label values stay what they are.
+
+    :param image_node: the scan that the segmentation belongs to.
+    :param surfaces: make closed surfaces, so that it shows in 3D.
+    :raises InputError: where nothing is labeled.
+    """
+    present = np.isin(labels.array, list(labels.structures))
+    box = bounding_box(present, margin=1)
+    if box is None:
+        raise InputError("The segmentation holds no structure of the spine: check the label scheme.")
+    lower, upper = np.maximum(box[0], 0), np.minimum(box[1], labels.shape)
+    window = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+    values = np.where(present[window], labels.array[window], 0)
+    node = folder.add("vtkMRMLSegmentationNode", "Spine segmentation", "segmentation")
+    with slicer.util.NodeModify(node):
+        _set_reference_geometry(node, labels, image_node)
+        shared = oriented_image(values.astype(np.uint8 if values.max() < 256 else np.uint16), labels.ijk_to_ras, lower)
+        segmentation = node.GetSegmentation()
+        for value in sorted(set(np.unique(values).tolist()) - {0}):
+            segment = _segment(labels.structures[value], value, shared, value in labels.derived)
+            segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(_identifier(segment.GetName())))
+        if surfaces:
+            node.CreateClosedSurfaceRepresentation()
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(_FILL_OPACITY)
+    display.SetOpacity2DOutline(_OUTLINE_OPACITY)
+    display.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    return node
+
+
+def _segment(structure: Structure, value: int, shared: Any, derived: bool) -> Any:
+    segment = slicer.vtkSegment()
+    segment.SetName(str(structure))
+    segment.SetColor(*color_of(structure))
+    segment.SetTag(_TERMINOLOGY_TAG, terminology_entry(structure))
+    if derived:
+        segment.SetTag(DERIVED_TAG, "1")
+    segment.SetLabelValue(value)
+    segment.AddRepresentation(_LABELMAP, shared)
+    return segment
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W+", "_", name)
+
+
+def oriented_image(array: NDArray, ijk_to_ras: FloatArray, first: NDArray) -> Any:
+    """An image whose voxel ``array[0, 0, 0]`` has the index ``first`` on its grid.
+
+    :param array: (I, J, K).
+    :param ijk_to_ras: (4, 4) of the grid.
+    :param first: (3,) integers.
+    """
+    image = slicer.vtkOrientedImageData()
+    last = first + array.shape - 1
+    image.SetExtent(*np.stack([first, last], axis=1).ravel().tolist())
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras))
+    return image_data(array, image)
+
+
+def _set_reference_geometry(node: Any, labels: LabelMap, image_node: Any | None) -> None:
+    if image_node is not None:
+        node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), image_node.GetID())
+    node.GetSegmentation().SetConversionParameter(_GEOMETRY_PARAMETER, _serialized(labels.shape, labels.ijk_to_ras))
+
+
+def _serialized(shape: Sequence[int], ijk_to_ras: FloatArray) -> str:
+    """A grid as the segmentation's conversion parameters keep it."""
+    grid = slicer.vtkOrientedImageData()
+    grid.SetExtent(0, int(shape[0]) - 1, 0, int(shape[1]) - 1, 0, int(shape[2]) - 1)
+    grid.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras))
+    return str(slicer.vtkSegmentationConverter.SerializeImageGeometry(grid))

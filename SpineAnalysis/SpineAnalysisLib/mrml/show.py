@@ -1,0 +1,86 @@
+"""An analysis in the scene."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..analysis import Analysis
+from ..measurements.registry import definitions
+from ..progress import Progress, silent, step
+from .markups import add_centerline, add_level_labels, add_measurement, drawn
+from .results import ResultFolder, one_operation
+from .segmentations import add_segmentation
+from .tables import add_curve, add_measurement_table
+from .volumes import add_volume
+
+
+@dataclass(frozen=True, eq=False)
+class ResultNodes:
+    """The nodes that show an analysis.
+
+    :param name: of the analysis; ``results.remove_results`` takes it.
+    :param folder: subject-hierarchy item that holds all of them.
+    :param image: the scan, the caller's or a new one; ``None`` for a segmentation alone.
+    :param markups: of measurements, in the order of the records.
+    :param curves: tables of measured curves.
+    """
+
+    name: str
+    folder: int
+    image: Any | None
+    segmentation: Any
+    levels: Any
+    centerline: Any | None
+    table: Any
+    markups: tuple[Any, ...] = ()
+    curves: tuple[Any, ...] = ()
+    charts: tuple[Any, ...] = field(default=())
+
+
+def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name: str | None = None,
+         replace: bool = False, progress: Progress = silent) -> ResultNodes:
+    """Add everything that an analysis found to a scene, in one operation that can be undone.
+
+    Nodes lie in RAS, where the analysis saw the scan: whatever transforms its node then had are part of them.
+
+    :param image_node: the scan's node if it is in the scene already; otherwise the scan is added.
+    :param name: of the folder; ``None`` names it after the scan.
+    :param replace: remove earlier results of the same name.
+    :raises Cancelled: when ``progress`` says so; the scene is then as before.
+    """
+    spine = analysis.spine
+    image_name = image_node.GetName() if image_node is not None else spine.image.name if spine.image else ""
+    title = name or f"Spine analysis: {image_name or spine.labels.name or 'segmentation'}"
+    with one_operation(scene, title, replace) as folder:
+        step(progress, 0.0, "Showing the scan")
+        if image_node is None and spine.image is not None:
+            image_node = add_volume(folder, spine.image, spine.contrast)
+        step(progress, 0.15, "Showing the segmentation")
+        segmentation = add_segmentation(folder, spine.labels, image_node)
+        step(progress, 0.8, "Showing the measurements")
+        levels = add_level_labels(folder, spine)
+        centerline = add_centerline(folder, spine.centerline) if spine.centerline is not None else None
+        markups = _add_measurements(folder, analysis)
+        step(progress, 0.95, "Filling the tables")
+        tables = folder.folder("Tables and plots", expanded=False)
+        table = add_measurement_table(folder, analysis.measurements, definitions(), tables)
+        curves = [add_curve(folder, curve, tables) for curve in analysis.tables]
+        step(progress, 1.0, "Shown")
+    return ResultNodes(title, folder.item, image_node, segmentation, levels, centerline, table, markups,
+                       tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts))
+
+
+def _add_measurements(folder: ResultFolder, analysis: Analysis) -> tuple[Any, ...]:
+    """Markups of the records, in one subfolder for each level."""
+    defined = definitions()
+    records = drawn(analysis.measurements, defined)
+    if not records:
+        return ()
+    parent = folder.folder("Measurements", expanded=False)
+    levels: dict[str, int] = {}
+    nodes = []
+    for record in records:
+        level = "Whole spine" if record.level is None else str(record.level)
+        if level not in levels:
+            levels[level] = folder.folder(level, parent, expanded=False)
+        nodes.append(add_measurement(folder, record, defined[record.key], levels[level]))
+    return tuple(nodes)
