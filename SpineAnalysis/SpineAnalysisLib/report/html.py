@@ -1,0 +1,156 @@
+"""The report: one self-contained HTML file for people."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..analysis import Analysis
+from ..anatomy import Level, Segment
+from ..measurements import registry
+from ..measurements.record import Measurement, Severity
+from ..spine import Spine
+from .pictures import TONES, Picture, house_style
+from .profile import profile_picture
+from .reformat import SagittalSurface
+from .sagittal import sagittal_picture
+from .section import Section, section_at, section_picture
+from .tables import Cell, FamilySection, Footnotes, References, cell, family_section, level_order
+from .views import rendered_picture
+from .wording import pretty_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_SECTIONS = 6
+LEADING_DOUBTS = 2
+
+LIMITS = (
+    "Every number rests on the segmentation: where an outline is wrong, the number is wrong, and the stated "
+    "uncertainty (one standard deviation, from voxel size, plane and repeatability) does not cover that.",
+    "Grades apply published cut-offs to one number at a time. Publications disagree, populations differ, and a narrow "
+    "canal need not cause symptoms.",
+    "Imaging is one part of an assessment; history and examination are not known here.",
+)
+
+
+@dataclass(frozen=True)
+class SectionCard:
+    """One abnormal level: its picture and its numbers."""
+
+    level: str
+    severity: Severity
+    picture: Picture
+    numbers: tuple[tuple[str, Cell], ...]
+    footnotes: tuple[tuple[str, str], ...]
+
+
+def write_report(analysis: Analysis, path: str | Path, *, title: str = "Spine analysis") -> None:
+    """Write the report as one HTML file that needs nothing else.
+
+    :param path: the file; written only when the whole report is complete.
+    :param title: heading and window title.
+    """
+    text = render_report(analysis, title=title)
+    Path(path).write_text(text, encoding="utf-8", newline="\n")
+
+
+def render_report(analysis: Analysis, *, title: str = "Spine analysis") -> str:
+    """The report's HTML; the same for the same analysis."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["pretty"] = pretty_text
+    return environment.get_template("report.html.j2").render(_context(analysis, title))
+
+
+def _context(analysis: Analysis, title: str) -> dict[str, Any]:
+    spine, references = analysis.spine, References()
+    severities = level_severities(analysis.measurements)
+    surface = SagittalSurface.of(spine)
+    by_name = {str(level): severity for level, severity in severities.items()}
+    with house_style():
+        pictures = {"sagittal": sagittal_picture(spine, surface, severities),
+                    "views": rendered_picture(spine, surface, severities),
+                    "profiles": [profile_picture(table, analysis.measurements, by_name)
+                                 for table in analysis.tables if table.key.endswith("_profile")]}
+        cards = [_card(spine, section, analysis.measurements, references)
+                 for section in chosen_sections(analysis.measurements, severities)]
+    families = [section for family in registry.families()
+                if (section := family_section(family, analysis.measurements, references)) is not None]
+    return {"title": title, "facts": _facts(spine), "findings": analysis.findings, "doubts": analysis.doubts,
+            "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "families": families,
+            "abnormal": any(severities.values()), "methods": _methods(families, references),
+            "references": references.listed(), "provenance": list(flattened(analysis.provenance)),
+            "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
+
+
+def level_severities(measurements: Sequence[Measurement]) -> dict[Level | Segment, Severity]:
+    """Worst grade of each level, head to foot."""
+    worst: dict[Level | Segment, Severity] = {}
+    for m in measurements:
+        if m.level is not None:
+            worst[m.level] = max(m.severity, worst.get(m.level, Severity.NORMAL))
+    return dict(sorted(worst.items(), key=lambda item: level_order(item[0])))
+
+
+def chosen_sections(measurements: Sequence[Measurement],
+                    severities: Mapping[Level | Segment, Severity]) -> list[Section]:
+    """Planes worth a picture: of the abnormal levels the worst first; of a normal spine the narrowest one."""
+    sections = [s for level in severities if (s := section_at(level, measurements)) is not None]
+
+    def badness(section: Section) -> tuple[int, int]:
+        return -severities[section.level], -sum(m.severity for m in measurements if m.level == section.level)
+
+    abnormal = sorted((s for s in sections if severities[s.level] > Severity.NORMAL), key=badness)
+    return abnormal[:MAX_SECTIONS] or sorted(sections, key=lambda s: s.extent_mm2)[:1]
+
+
+def _card(spine: Spine, section: Section, measurements: Sequence[Measurement], references: References) -> SectionCard:
+    footnotes, definitions = Footnotes(), registry.definitions()
+    order = list(definitions)
+    here = sorted((m for m in measurements if m.level == section.level and m.key in definitions),
+                  key=lambda m: (order.index(m.key), m.side or ""))
+    numbers = tuple((definitions[m.key].title + (f", {m.side}" if m.side else ""),
+                     cell(m, definitions[m.key], references, footnotes)) for m in here)
+    return SectionCard(str(section.level), section.severity, section_picture(spine, section, definitions), numbers,
+                       tuple(footnotes.listed()))
+
+
+def _facts(spine: Spine) -> list[tuple[str, str]]:
+    """What was analyzed, without names, dates or paths."""
+    first, last = spine.vertebrae[0].level, spine.vertebrae[-1].level
+    facts = [("Levels", f"{first} to {last} ({len(spine.vertebrae)} vertebrae)")]
+    if spine.image is None:
+        facts.append(("Scan", "none; measured on the segmentation alone"))
+    else:
+        facts.append(("Scan", f"{spine.contrast or 'unspecified contrast'}, {_grid(spine.image.spacing)}"))
+    facts.append(("Segmentation", f"{len(spine.labels.structures)} structures, {_grid(spine.labels.spacing)}"))
+    return facts
+
+
+def _grid(spacing: np.ndarray) -> str:
+    return " × ".join(f"{s:.3g}" for s in spacing) + " mm"
+
+
+def _methods(families: Sequence[FamilySection],
+             references: References) -> list[tuple[str, list[tuple[str, str, int | None]]]]:
+    """Definitions of what this report shows, by family, each with the number of its publication."""
+    shown = {c.key for f in families for t in f.tables for row in t.rows for c in row.cells if c is not None}
+    return [(family.title, [(d.title, d.definition, references.cite(d.source) if d.source else None)
+                            for d in family.definitions if d.key in shown])
+            for family in registry.families() if any(d.key in shown for d in family.definitions)]
+
+
+def flattened(data: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested plain data as (dotted name, text) rows."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from flattened(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(data, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in data):
+        for index, item in enumerate(data, start=1):
+            yield from flattened(item, f"{name}.{index}")
+    elif isinstance(data, (list, tuple)):
+        yield name, ", ".join(map(str, data)) or "none"
+    else:
+        yield name, "none" if data is None else str(data)

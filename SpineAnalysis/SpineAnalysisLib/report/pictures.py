@@ -1,0 +1,136 @@
+"""Figures as self-contained vector pictures, and the few colors that all of them share."""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..measurements.record import Severity
+from ..spine import Contrast
+
+INK = "#1f2933"
+MUTED = "#66727f"
+HAIRLINE = "#d5dbe1"
+PAPER = "#ffffff"
+
+CT_WINDOW_HU = (-180.0, 420.0)
+"""Wide enough for bone and canal in one picture."""
+
+
+@dataclass(frozen=True)
+class Tone:
+    """The colors of one severity: of a chip on paper, and of a line or mark on a picture."""
+
+    background: str
+    text: str
+    mark: str
+
+
+TONES = {
+    Severity.NORMAL: Tone("#eef2f5", "#44505c", "#2fb3c4"),
+    Severity.MILD: Tone("#fdf1c7", "#5f4700", "#e0b400"),
+    Severity.MODERATE: Tone("#fde0c5", "#713200", "#f08a24"),
+    Severity.SEVERE: Tone("#f9d3d3", "#7a1018", "#e5484d"),
+}
+
+_STYLE = {
+    "svg.fonttype": "path", "svg.hashsalt": "spine-analysis", "svg.image_inline": True,
+    "font.family": "DejaVu Sans", "font.size": 8.0, "text.color": INK, "axes.edgecolor": HAIRLINE,
+    "axes.labelcolor": INK, "axes.labelsize": 8.0, "axes.titlesize": 8.5, "axes.spines.top": False,
+    "axes.spines.right": False, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK, "xtick.labelsize": 7.5, "ytick.labelsize": 8.0, "legend.fontsize": 7.5,
+    "legend.frameon": False, "figure.facecolor": PAPER, "image.composite_image": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """:param uri: ``data:`` address; :param alt: what it shows, for those who cannot see it."""
+
+    uri: str
+    alt: str
+    width_px: int
+    height_px: int
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The look of every figure drawn inside, whatever the user's own settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def picture(figure: Figure, alt: str) -> Picture:
+    """The figure as SVG that is the same byte for byte whenever it is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    width, height = figure.get_size_inches() * 96.0
+    return Picture(uri, alt, round(width), round(height))
+
+
+def bare_axes(figure: Figure, left: float, right: float, bottom: float, top: float) -> Axes:
+    """Axes that fill the figure, in millimeters, without ticks or frame."""
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    axes.set_aspect("equal")
+    return axes
+
+
+def show_scan(axes: Axes, values: NDArray[np.floating], contrast: Contrast | None) -> None:
+    """A picture of the scan that fills the axes; black outside the scan.
+
+    :param values: (H, W) lower row first, NaN outside.
+    """
+    low, high = _display_window(values[np.isfinite(values)], contrast)
+    axes.imshow(np.nan_to_num(values, nan=low), extent=(*axes.get_xlim(), *axes.get_ylim()), origin="lower",
+                cmap="gray", vmin=low, vmax=high, interpolation="none")
+
+
+def _display_window(values: NDArray[np.floating], contrast: Contrast | None) -> tuple[float, float]:
+    if contrast == "CT":
+        return CT_WINDOW_HU
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values, (1.0, 99.3))
+    return float(low), float(max(high, low + 1e-6))
+
+
+def outline(color: str, width: float = 1.8) -> list[patheffects.AbstractPathEffect]:
+    """The outline that keeps text and lines of this color legible on any background."""
+    return [patheffects.withStroke(linewidth=width, foreground=INK if color == PAPER else PAPER)]
+
+
+def scale_bar(axes: Axes, length_mm: float, color: str) -> None:
+    """A bar of known length in the lower right corner, with its length."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    inset = 0.04 * min(abs(right - left), top - bottom)
+    sense = 1.0 if right > left else -1.0
+    end, y = right - sense * inset, bottom + inset
+    start = end - sense * length_mm
+    effects = outline(color)
+    axes.plot([start, end], [y, y], color=color, linewidth=2.0, solid_capstyle="butt", path_effects=effects)
+    axes.text((start + end) / 2.0, y + 0.4 * inset, f"{length_mm:g} mm", color=color, ha="center", va="bottom",
+              fontsize=7, path_effects=effects)
+
+
+def level_tag(axes: Axes, x: float, y: float, text: str, severity: Severity, *, align: str = "center",
+              ink: str = INK) -> None:
+    """A level's name in this ink; in its severity's colors where it is not normal."""
+    tone = TONES[severity]
+    tag = {"boxstyle": "round,pad=0.2", "facecolor": tone.background, "edgecolor": tone.mark, "linewidth": 0.8}
+    normal = severity is Severity.NORMAL
+    axes.text(x, y, text, color=ink if normal else tone.text, ha=align, va="center", fontsize=8, fontweight="bold",
+              path_effects=outline(ink) if normal else [], bbox=None if normal else tag)
