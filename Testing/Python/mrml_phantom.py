@@ -68,12 +68,12 @@ def frame_at(i: float, j: float, k: float) -> Frame:
 
 def spine() -> Spine:
     frames = {level: frame_at(19.5, 15.5, FIRST_K[level] + 5.5) for level in LEVELS}
-    vertebrae = tuple(Vertebra(v, frames[v], None, None, frames[v].origin, 32.0) for v in LEVELS)
-    gaps = tuple(MotionSegment(Segment(a, b), frame_at(19.5, 15.5, FIRST_K[a] - 3.0), 15.0)
+    vertebrae = tuple(Vertebra(v, frames[v], None, None, frames[v].origin, None) for v in LEVELS)
+    gaps = tuple(MotionSegment(Segment(a, b), frame_at(19.5, 15.5, FIRST_K[a] - 3.0), 15.0, None)
                  for a, b in zip(LEVELS, LEVELS[1:], strict=False))
     ends = np.stack([frame_at(20, 28, k).origin for k in (59, 0)])
     centerline = Curve(ends[0] + np.linspace(0, 1, 148)[:, None] * (ends[1] - ends[0]))
-    return Spine(labels(), vertebrae, gaps, centerline, image(), "T2")
+    return Spine(labels(), vertebrae, gaps, centerline, None, None, image(), "T2")
 
 
 def contour(frame: Frame, right_mm: float, anterior_mm: float) -> NDArray[np.floating]:

@@ -7,7 +7,6 @@ import numpy as np
 import slicer
 
 from ..anatomy import Segment
-from ..geometry.curves import Curve
 from ..geometry.frames import Frame
 from ..measurements.record import Geometry, GeometryType, Measurement, Severity
 from ..measurements.registry import Definition
@@ -73,9 +72,11 @@ def _show_out_of_plane(folder: ResultFolder, node: Any) -> None:
     node.AddAndObserveDisplayNodeID(display.GetID())
 
 
-def add_centerline(folder: ResultFolder, centerline: Curve) -> Any:
-    """The canal's centerline as an open curve."""
-    node = folder.add("vtkMRMLMarkupsCurveNode", "Canal centerline", "centerline")
+def add_centerline(folder: ResultFolder, spine: Spine) -> Any:
+    """The centerline of the canal (or of the cord, without one) as an open curve."""
+    title = "Cord centerline" if spine.canal is None and spine.cord is not None else "Canal centerline"
+    node = folder.add("vtkMRMLMarkupsCurveNode", title, "centerline")
+    centerline = spine.centerline
     count = max(2, round(centerline.length / _CENTERLINE_STEP_MM) + 1)
     points = centerline.position(np.linspace(0.0, centerline.length, count))
     slicer.util.updateMarkupsControlPointsFromArray(node, points)

@@ -130,7 +130,11 @@ def _remove_results(scene: Any, folder: int) -> None:
 
 
 def _remove_node(scene: Any, node: Any) -> None:
-    """Remove a node with the nodes that show and store it."""
+    """Remove a node with its place in the hierarchy and the nodes that show and store it."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    item = hierarchy.GetItemByDataNode(node)
+    if item != hierarchy.GetInvalidItemID():
+        hierarchy.RemoveItem(item, False, False)
     helpers = []
     if node.IsA("vtkMRMLDisplayableNode"):
         helpers += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]

@@ -1,6 +1,6 @@
 """An analysis in the scene."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..analysis import Analysis
@@ -29,11 +29,11 @@ class ResultNodes:
     image: Any | None
     segmentation: Any
     levels: Any
-    centerline: Any | None
+    centerline: Any
     table: Any
     markups: tuple[Any, ...] = ()
     curves: tuple[Any, ...] = ()
-    charts: tuple[Any, ...] = field(default=())
+    charts: tuple[Any, ...] = ()
 
 
 def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name: str | None = None,
@@ -58,7 +58,7 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         segmentation = add_segmentation(folder, spine.labels, image_node)
         step(progress, 0.8, "Showing the measurements")
         levels = add_level_labels(folder, spine)
-        centerline = add_centerline(folder, spine.centerline) if spine.centerline is not None else None
+        centerline = add_centerline(folder, spine)
         markups = _add_measurements(folder, analysis)
         step(progress, 0.95, "Filling the tables")
         tables = folder.folder("Tables and plots", expanded=False)

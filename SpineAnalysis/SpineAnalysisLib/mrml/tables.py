@@ -33,7 +33,7 @@ def add_measurement_table(folder: ResultFolder, measurements: Sequence[Measureme
         for row in rows:
             column.InsertNextValue(row[name])
         node.AddColumn(column)
-    node.SetUseColumnNameAsColumnHeader(True)
+    node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     return node
 
