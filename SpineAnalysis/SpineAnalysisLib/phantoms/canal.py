@@ -15,7 +15,7 @@ from .spec import SpineSpec
 
 Vector = NDArray[np.floating]
 
-STEP_MM = 0.1  # of the tables along the canal
+STEP_MM = 0.05  # of the tables along the canal
 GAP_MM = 0.5  # between the bodies' back walls and the canal
 _OVERHANG_MM = 12.0  # by which the canal outreaches the bodies
 _CONUS_MM = 25.0  # length over which the cord tapers
@@ -62,7 +62,7 @@ class Canal:
     def at(self, table: Vector, s: float | Vector) -> Vector:
         """A table's value, or values (..., columns), at arc lengths."""
         if table.ndim == 1:
-            return np.interp(s, self.s, table)
+            return np.asarray(np.interp(s, self.s, table))
         return np.stack([np.interp(s, self.s, column) for column in table.T], axis=-1)
 
     def frame(self, s: float) -> Frame:
@@ -75,7 +75,7 @@ def build_canal(spec: SpineSpec, chain: Chain) -> Canal:
     knots, hints = _knots(chain)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
     curve, hint = CubicSpline(along, knots), CubicSpline(along, hints)
-    fine = np.linspace(0, along[-1], int(along[-1] / (STEP_MM / 4)) + 1)
+    fine = np.linspace(0, along[-1], int(along[-1] / (STEP_MM / 2)) + 1)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve(fine), axis=0), axis=1))])
     s = np.arange(0, length[-1], STEP_MM)
     t = np.interp(s, length, fine)
@@ -93,16 +93,16 @@ def _knots(chain: Chain) -> tuple[Vector, Vector]:
     for number, body in enumerate(chain.all_bodies):
         y = -body.spec.depth / 2 - GAP_MM - body.spec.canal_depth / 2
         if number == 0:
-            points.append(body.frame.to_ras([0, y, body.height / 2 + _OVERHANG_MM]))
+            points.append(body.point(0, y, body.height / 2 + _OVERHANG_MM))
             hints.append(body.frame.anterior)
-        points.append(body.frame.to_ras([0, y, body.pedicle_z]))
+        points.append(body.point(0, y, body.pedicle_z))
         hints.append(body.frame.anterior)
         if number < len(chain.all_bodies) - 1:
             point, hint = _between(body, chain.all_bodies[number + 1])
             points.append(point)
             hints.append(hint)
         else:
-            points.append(body.frame.to_ras([0, y, -body.height / 2 - (0 if chain.tail else _OVERHANG_MM)]))
+            points.append(body.point(0, y, -body.height / 2 - (0 if chain.tail else _OVERHANG_MM)))
             hints.append(body.frame.anterior)
     return np.array(points), np.array(hints)
 

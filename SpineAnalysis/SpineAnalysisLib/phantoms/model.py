@@ -38,6 +38,10 @@ class Body:
     def slope(self) -> float:
         return (self.spec.height_anterior - self.spec.height_posterior) / (2 * self.spec.depth)
 
+    def point(self, x: float, y: float, z: float) -> Vector:
+        """RAS of a point of the frame."""
+        return self.frame.to_ras(np.array([x, y, z]))
+
     @property
     def pedicle_z(self) -> float:
         """Mid-pedicle height in the frame, mm."""
@@ -45,18 +49,19 @@ class Body:
 
     @property
     def pedicle_plane(self) -> Plane:
-        return Plane(self.frame.to_ras([0, 0, self.pedicle_z]), self.frame.superior)
+        return Plane(self.point(0, 0, self.pedicle_z), self.frame.superior)
 
     def endplate(self, sign: int) -> Frame:
         """Frame of the plane of an endplate's rim, origin at its center; ``sign`` 1: superior, -1: inferior."""
         tilt = np.array([0.0, -sign * self.slope, 1.0])
-        return Frame.from_axes(self.frame.to_ras([0, 0, sign * self.height / 2]), tilt @ self.frame.axes,
+        return Frame.from_axes(self.point(0, 0, sign * self.height / 2), tilt @ self.frame.axes,
                                self.frame.anterior)
 
     def rim(self, sign: int, front: bool) -> Vector:
         """Midline point of an endplate's rim: ``sign`` 1: superior, -1: inferior."""
         height = self.spec.height_anterior if front else self.spec.height_posterior
-        return self.frame.to_ras([0, (self.spec.depth if front else -self.spec.depth) / 2, sign * height / 2])
+        depth = self.spec.depth if front else -self.spec.depth
+        return self.point(0, depth / 2, sign * height / 2)
 
     def endplate_z(self, sign: int, x: Vector, y: Vector) -> Vector:
         """Height of an endplate's surface, hollow included, in the frame."""

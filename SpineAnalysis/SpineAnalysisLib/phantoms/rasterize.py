@@ -7,7 +7,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import Kind, Structure
+from ..anatomy import Structure
+from ..errors import InputError
+from ..schemes.tables import own_value
 from ..volume import LabelMap, Volume, transform_points
 from .solids import Solid
 
@@ -38,9 +40,9 @@ class Grid:
         :param margin: mm around the points, one or one per grid axis.
         """
         steps = np.broadcast_to(np.asarray(spacing, float), 3)
-        directions = np.array([_DIRECTIONS[letter] for letter in axes], float)
-        if abs(np.linalg.det(directions)) < 0.5:
-            raise ValueError(f"{axes} does not name three different axes")
+        directions = np.array([_DIRECTIONS.get(letter, (0, 0, 0)) for letter in axes], float)
+        if directions.shape != (3, 3) or abs(np.linalg.det(directions)) < 0.5:
+            raise InputError(f"The axes {axes!r} do not name three patient axes, as 'RAS' or 'PSR' does.")
         if rotation is not None:
             directions = directions @ np.asarray(rotation, float).T
         along = points_RAS @ directions.T
@@ -106,27 +108,21 @@ def evaluate(solid: Solid, grid: Grid) -> tuple[tuple[slice, ...], Vector] | Non
     return tuple(slice(a, b) for a, b in zip(*window, strict=True)), np.broadcast_to(distance, part.shape)
 
 
-def label_value(structure: Structure) -> int:
-    """The label that a phantom gives a structure: bodies 1-27 (the level), arches 31-57, discs 61-86, canal, cord."""
-    base = {Kind.VERTEBRA: 0, Kind.BODY: 0, Kind.ARCH: 30, Kind.DISC: 60, Kind.CANAL: 100, Kind.CORD: 101}
-    return base[structure.kind] + int(structure.level or 0)
-
-
-def paint_labels(solids: Sequence[Solid], named: Sequence[Structure | None], grid: Grid) -> NDArray[np.uint8]:
+def paint_labels(solids: Sequence[Solid], named: Sequence[Structure | None], grid: Grid) -> NDArray[np.uint16]:
     """Label every voxel by what is at its center.
 
     :param named: per solid what it is labeled as; ``None`` clears it.
     """
-    out = np.zeros(grid.shape, np.uint8)
+    out = np.zeros(grid.shape, np.uint16)
     for solid, structure in zip(solids, named, strict=True):
         found = evaluate(solid, grid)
         if found is not None:
             window, distance = found
-            out[window][distance < 0] = 0 if structure is None else label_value(structure)
+            out[window][distance < 0] = 0 if structure is None else own_value(structure)
     return out
 
 
-def majority(votes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def majority(votes: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """The most frequent value along the first axis; the smallest of several."""
     out = votes[0].copy()
     mixed = (votes != out).any(axis=0)
@@ -153,9 +149,9 @@ def rasterize(solids: Sequence[Solid], named: Sequence[Structure | None], grid: 
               ) -> LabelMap:
     """Label a grid: each voxel by its center, or by the majority of ``supersample`` cubed points in it."""
     offsets = subsamples([supersample] * 3)
-    array = np.zeros(grid.shape, np.uint8)
+    array = np.zeros(grid.shape, np.uint16)
     for rows, part in slabs(grid, 40_000_000 // len(offsets)):
         array[rows] = majority(np.stack([paint_labels(solids, named, part.shifted(o)) for o in offsets]))
     present = set(np.unique(array).tolist())
-    structures = {label_value(s): s for s in named if s is not None and label_value(s) in present}
+    structures = {own_value(s): s for s in named if s is not None and own_value(s) in present}
     return LabelMap(array, grid.ijk_to_ras, "segmentation", structures=dict(sorted(structures.items())))

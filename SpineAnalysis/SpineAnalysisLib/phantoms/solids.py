@@ -198,7 +198,9 @@ class Arch:
         spec = self.body.spec
         side = ellipse_distance(np.abs(x) - self.a - spec.pedicle_width / 2, z - self.pedicle_z,
                                 spec.pedicle_width / 2, spec.pedicle_height / 2)
-        return np.maximum(side, np.maximum(y + spec.depth / 2 - 4, self.y - 0.7 * self.b - y))
+        # Into the body, but not past it where the canal is as wide as the body (the neck).
+        front = float(np.clip(spec.width / 2 - self.a, -2, 4)) - spec.depth / 2
+        return np.maximum(side, np.maximum(y - front, self.y - 0.7 * self.b - y))
 
     def spinous(self, x: Vector, y: Vector, z: Vector) -> Vector:
         spec = self.body.spec
@@ -236,8 +238,8 @@ def arch_solid(arch: Arch, below: Arch | None, disc_height: float) -> Solid:
     lower_rods = []
     if below is not None:
         for mirror in (np.array([1, 1, 1]), np.array([-1, 1, 1])):
-            rod = [frame.to_frame(below.body.frame.to_ras(mirror * end)) for end in below.superior_articular()]
-            lower_rods.append((*rod, below.process_radius))
+            start, end = (frame.to_frame(below.body.frame.to_ras(mirror * end)) for end in below.superior_articular())
+            lower_rods.append((start, end, below.process_radius))
 
     def distance(x: Vector, y: Vector, z: Vector) -> Vector:
         superior = capsule_distance(np.abs(x), y, z, *arch.superior_articular(), arch.process_radius)

@@ -181,4 +181,5 @@ def typical_vertebra(level: Level) -> VertebraSpec:
 
 def typical_joint(upper: Level) -> JointSpec:
     """What normally lies below a vertebra."""
-    return JointSpec(**_interpolated(_JOINTS, _JOINT_COLUMNS, upper))
+    size = _interpolated(_JOINTS, _JOINT_COLUMNS, upper)
+    return JointSpec(size["disc_height"], size["lordosis"])

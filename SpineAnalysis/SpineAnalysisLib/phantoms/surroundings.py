@@ -82,10 +82,10 @@ def _blob(u: Vector, v: Vector, a: Vector | float, b: Vector | float, power: int
 
 def inner_solids(chain: Chain, canal: Canal) -> tuple[list[Solid], list[Solid]]:
     """What an image shows close to the canal: painted before, and after the labeled solids."""
-    fat = [_tube(tube, np.max(canal.bony_width) + 12, _around(canal, canal.bony_width + 9, canal.bony_depth + 9), "fat")
-           for tube in tubes(canal)]
+    section = _around(canal, canal.bony_width + 9, canal.bony_depth + 9)
+    fat = [_tube(tube, float(canal.bony_width.max()) + 12, section, "fat") for tube in tubes(canal)]
     before = fat + [solid for body in chain.bodies for solid in _roots(Arch(body, canal))]
-    return before, [_tube(tube, np.max(canal.width), _rootlets(canal), "rootlet") for tube in tubes(canal)]
+    return before, [_tube(tube, float(canal.width.max()), _rootlets(canal), "rootlet") for tube in tubes(canal)]
 
 
 _Section = Callable[[Vector, Vector, Vector], Vector]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import convolve1d
 
 from ..anatomy import Level, Region, Segment, Side
 from ..geometry.frames import Frame, Plane, reject, unit
@@ -42,8 +42,17 @@ def all_truths(chain: Chain, canal: Canal) -> list[Truth]:
 # --- canal and cord
 
 def smoothed(profile: Vector) -> Vector:
-    """A profile along the canal after the moving mean; the ends keep what they have."""
-    return uniform_filter1d(profile, round(SMOOTHING_MM / STEP_MM), mode="nearest")
+    """A profile along the canal after the moving mean (trapezoidal); its ends go on as they are."""
+    count = round(SMOOTHING_MM / STEP_MM)
+    weights = np.ones(count + 1) / count
+    weights[[0, -1]] /= 2
+    return convolve1d(profile, weights, mode="nearest")
+
+
+def disc_slab(joint: Joint, canal: Canal) -> tuple[float, float]:
+    """Where along the canal a segment is measured: from which to which arc length, mm."""
+    middle, half = canal.position(joint.frame.plane), joint.height / 2 + SLAB_MARGIN_MM
+    return middle - half, middle + half
 
 
 def canal_truths(chain: Chain, canal: Canal) -> list[Truth]:
@@ -55,25 +64,20 @@ def canal_truths(chain: Chain, canal: Canal) -> list[Truth]:
             out += _at_segment(name, joint, canal, width, depth)
     values = {(t.key, t.level): t.value for t in out}
     for body in chain.bodies:
-        level = body.spec.level
-        if level.region is Region.CERVICAL:
-            out.append(Truth("torg_pavlov_ratio", level, values["canal_ap_diameter", level] / body.ap_mm, "1"))
+        if body.spec.level.region is Region.CERVICAL:
+            ratio = values["canal_ap_diameter", body.spec.level] / body.ap_mm
+            out.append(Truth("torg_pavlov_ratio", body.spec.level, ratio, "1"))
     for joint in chain.joints:
         neighbors = [values["canal_area", b.spec.level] for b in (joint.upper, joint.lower)]
         ratio = values["canal_area", joint.segment] / float(np.mean(neighbors))
         out.append(Truth("canal_area_ratio", joint.segment, ratio, "1"))
         out += _compressions(joint, canal, values)
-    for level in [*(b.spec.level for b in chain.bodies), *(j.segment for j in chain.joints)]:
+    places: list[Level | Segment] = [*(b.spec.level for b in chain.bodies), *(j.segment for j in chain.joints)]
+    for level in places:
         if ("cord_area", level) in values:
             ratio = values["cord_area", level] / values["canal_area", level]
             out.append(Truth("canal_occupation_ratio", level, ratio, "1"))
     return out
-
-
-def disc_slab(joint: Joint, canal: Canal) -> NDArray[np.bool_]:
-    """Where along the canal a segment is measured."""
-    middle = canal.position(joint.frame.plane)
-    return np.abs(canal.s - middle) <= joint.height / 2 + SLAB_MARGIN_MM + 1e-9
 
 
 def chord(canal: Canal, width: Vector, depth: Vector, axis: Vector) -> Vector:
@@ -98,10 +102,10 @@ def _at_vertebra(name: str, body: Body, canal: Canal, width: Vector, depth: Vect
 
 
 def _at_segment(name: str, joint: Joint, canal: Canal, width: Vector, depth: Vector) -> list[Truth]:
-    slab = disc_slab(joint, canal)
-    if not width[slab].all():
+    slab = np.linspace(*disc_slab(joint, canal), 4001)
+    if not canal.at(width, slab).all():
         return []
-    return [Truth(key, joint.segment, float(smoothed(profile)[slab].min()), unit_)
+    return [Truth(key, joint.segment, float(canal.at(smoothed(profile), slab).min()), unit_)
             for key, unit_, profile in _profiles(name, canal, joint.frame, width, depth)]
 
 
@@ -130,7 +134,7 @@ def disc_truths(chain: Chain) -> list[Truth]:
     for joint in chain.joints:
         bodies = (joint.upper.spec, joint.lower.spec)
         half = sum(b.depth for b in bodies) / 4
-        front, back = (joint.gap(joint.frame.to_ras([0, sign * half, 0])) for sign in (1, -1))
+        front, back = (joint.gap(joint.frame.to_ras(np.array([0, sign * half, 0]))) for sign in (1, -1))
         heights = {"anterior": front, "middle": joint.height, "posterior": back}
         out += [Truth(f"disc_height_{place}", joint.segment, h, "mm") for place, h in heights.items()]
         index = float(np.mean(list(heights.values()))) / (2 * half)
