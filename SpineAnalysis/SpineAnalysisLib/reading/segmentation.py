@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..schemes.census import Census, as_labels
 from ..volume import Volume
 from . import dicom
 from .image import check_exists, digest, is_image, read_file, suffix_of
@@ -77,31 +77,12 @@ def read_segmentation(path: Path) -> ReadSegmentation:
         return ReadSegmentation(None, segments, {}, suffix_of(path), digest([path]), raw.notes)
     if raw.array.ndim != 3:
         raise unreadable(_ROLE, "has several values per voxel; pass a label map or a Slicer segmentation (.seg.nrrd)")
-    labels = label_values(raw.array)
-    values = np.unique(labels)
-    if not values.any():
-        raise _empty()
-    if len(values) > _MOST_LABELS:
-        raise unreadable(_ROLE, f"has {len(values)} different values and looks like a scan; pass a label map")
+    census = Census(Volume(raw.array, raw.ijk_to_ras, "Segmentation"))
+    if len(census.values) > _MOST_LABELS:
+        raise unreadable(_ROLE, f"has {len(census.values)} different values and looks like a scan; pass a label map")
     stem = path.name[:-len(suffix_of(path))]
-    names = names_in_header(raw.metadata.get(EXTENSION, "")) or names_beside(path, stem, values[values > 0].tolist())
-    return ReadSegmentation(Volume(labels, raw.ijk_to_ras, "Segmentation"), (), names, suffix_of(path), digest([path]),
-                            raw.notes)
-
-
-def label_values(array: NDArray) -> NDArray[np.unsignedinteger]:
-    """The same labels in the smallest unsigned type.
-
-    :raises InputError: for values that are no labels.
-    """
-    low, high = array.min(), array.max()
-    if not (np.isfinite([low, high]).all() and low >= 0 and high < 2**32):
-        raise InputError("The segmentation has negative or infinite values; pass a label map, not a scan.")
-    labels = array.astype(np.min_scalar_type(int(high)))
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise InputError("The segmentation has fractional values; pass a label map of whole numbers (resample it with "
-                         "nearest-neighbor interpolation).")
-    return labels
+    names = names_in_header(raw.metadata.get(EXTENSION, "")) or names_beside(path, stem, census.values)
+    return ReadSegmentation(census.volume, (), names, suffix_of(path), digest([path]), raw.notes)
 
 
 def _empty() -> InputError:
@@ -114,7 +95,7 @@ def _segments(raw: RawImage) -> tuple[NamedMask, ...]:
     A layer is one value per voxel; files from before layers have one for each segment.
     """
     stacked = raw.array if raw.array.ndim == 4 else raw.array[..., None]
-    layers = [Volume(label_values(stacked[..., c]), raw.ijk_to_ras) for c in range(stacked.shape[3])]
+    layers = [Volume(as_labels(stacked[..., c]), raw.ijk_to_ras) for c in range(stacked.shape[3])]
     present = [set(np.unique(layer.array).tolist()) for layer in layers]
     found = []
     index = 0

@@ -1,0 +1,211 @@
+"""The command line."""
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .anatomy import Level
+from .errors import Cancelled, InputError
+from .progress import Progress, part, silent, step
+
+# What computes is imported by the commands, so that help and usage errors come at once.
+if TYPE_CHECKING:
+    from .analysis import Analysis
+
+DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+REPORT = "report.html"
+_CONTRASTS = ("T1", "T2", "STIR", "CT")
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FINDINGS_SHOWN = 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    :return: 0 done, 1 internal error, 2 bad input, 130 interrupted; wrong usage exits with 2.
+    """
+    arguments = _parser().parse_args(argv)
+    verbose = getattr(arguments, "verbose", False)
+    try:
+        with contextlib.nullcontext() if verbose else _libraries_silenced():
+            arguments.command(arguments)
+    except InputError as error:
+        return _fail(BAD_INPUT, str(error))
+    except MemoryError:
+        return _fail(BAD_INPUT, "There is not enough memory for this scan; crop or resample it, or use a computer with "
+                                "more memory.")
+    except (KeyboardInterrupt, Cancelled):
+        return _fail(INTERRUPTED, "Interrupted; nothing was written.")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            return _fail(BAD_INPUT, f"The results cannot be written ({error.strerror}); choose another folder.")
+        if verbose:
+            traceback.print_exc()
+        return _fail(INTERNAL_ERROR, f"Internal error, please report it: {type(error).__name__}: {error}"
+                                     f"{'' if verbose else ' (--verbose shows where)'}")
+    return DONE
+
+
+def _fail(code: int, message: str) -> int:
+    print("spine-analysis:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("spine-analysis", description="From a scan and its segmentation to a labeled, "
+                                     "measured spine.  Not a medical device.")
+    parser.add_argument("--version", action="version", version=f"spine-analysis {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="analyze one scan")
+    run.set_defaults(command=_run)
+    add = run.add_argument
+    add("image", nargs="*", type=Path, metavar="IMAGE",
+        help="NIfTI, NRRD or MetaImage file, DICOM folder, or the DICOM files of one series; may be left out where a "
+             "segmentation is given, for what needs no intensities")
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    add("--segmentation", type=Path, nargs="+", default=[], metavar="FILE",
+        help="label map, Slicer segmentation (.seg.nrrd) or folder of masks; several files of one program are combined")
+    add("--scheme", default="auto", metavar="NAME|TABLE",
+        help="what its labels mean: a name of 'spine-analysis schemes', or a table of value and name (default: auto)")
+    add("--engine", metavar="NAME", help="program that segments where no segmentation is given")
+    add("--series", metavar="NUMBER|UID", help="DICOM series, where a folder holds several")
+    add("--contrast", choices=_CONTRASTS, help="of the scan, where the file does not tell")
+    add("--lowest", choices=[str(level) for level in Level], metavar="LEVEL",
+        help="level of the lowest vertebra, for segmentations that only count")
+    add("--overwrite", action="store_true", help="replace results of an earlier run")
+    loudness = run.add_mutually_exclusive_group()
+    loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
+    loudness.add_argument("--verbose", action="store_true", help="print everything, and where an error arose")
+    commands.add_parser("schemes", help="list the label schemes").set_defaults(command=_schemes)
+    commands.add_parser("engines", help="list programs that segment").set_defaults(command=_engines)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from .mrml.export import write_scene, write_segmentation
+    from .report.html import write_report
+    from .results import output_folder, write_measurements
+
+    if not arguments.image and not arguments.segmentation:
+        raise InputError("There is nothing to analyze; pass a scan, a segmentation of it with --segmentation, or both.")
+    listening = contextlib.nullcontext(silent) if arguments.quiet else _shown()
+    with output_folder(arguments.output, arguments.overwrite) as folder, listening as progress:
+        analysis = _analyze(arguments, part(progress, 0.0, 0.6))
+        step(progress, 0.6, "Writing measurements")
+        write_measurements(analysis, folder)
+        write_segmentation(analysis, folder / "segmentation.seg.nrrd")
+        write_scene(analysis, folder / "scene.mrb", progress=part(progress, 0.65, 0.85))
+        step(progress, 0.85, "Writing the report")
+        write_report(analysis, folder / REPORT)
+        step(progress, 1.0, "Done")
+    if arguments.quiet:
+        print(arguments.output)
+    else:
+        _print_summary(analysis, arguments.output)
+
+
+def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
+    """Everything up to the files."""
+    from .analysis import analyze
+    from .reading.image import read_image
+    from .reading.segmentation import read_segmentation, share_inside
+    from .results import versions
+    from .segmentation.engines import no_segmentation
+
+    step(progress, 0.0, "Reading")
+    image = read_image(arguments.image, arguments.series) if arguments.image else None
+    if not arguments.segmentation:
+        raise no_segmentation(arguments.engine)
+    segmentations = [read_segmentation(path) for path in arguments.segmentation]
+    step(progress, 0.1, "Recognizing labels")
+    labels = None
+    notes = [note for source in (image, *segmentations) if source is not None for note in source.notes]
+    if image is not None and (share := share_inside(image.volume, labels)) < 0.9:
+        notes.append(f"Only {share:.0%} of the segmentation lies inside the image.")
+    hint = (arguments.contrast, "command line") if arguments.contrast else image and image.hint
+    analysis = analyze(image and image.volume, labels, contrast=hint and hint[0], progress=part(progress, 0.2, 1.0))
+    inputs = [{"role": "segmentation", "format": s.format, "sha256": s.sha256} for s in segmentations]
+    if image is not None:
+        inputs.insert(0, {"role": "image", "format": image.description, "sha256": image.sha256})
+    return dataclasses.replace(analysis, doubts=(*analysis.doubts, *notes), provenance={
+        **analysis.provenance, "versions": versions(), "inputs": inputs,
+        "contrast": {"value": hint[0], "known_by": hint[1]} if hint else None})
+
+
+def _print_summary(analysis: "Analysis", output: Path) -> None:
+    hidden = len(analysis.findings) - _FINDINGS_SHOWN
+    for finding in analysis.findings[:_FINDINGS_SHOWN]:
+        print(finding)
+    if hidden > 0:
+        print(f"... and {hidden} more.")
+    for doubt in analysis.doubts:
+        print("Note:", doubt)
+    print("Report:", output / REPORT)
+
+
+def _schemes(_arguments: argparse.Namespace) -> None:
+    pass
+
+
+def _engines(_arguments: argparse.Namespace) -> None:
+    from .segmentation.engines import KNOWN_ENGINES
+
+    for engine in KNOWN_ENGINES.values():
+        state = f"installed: {engine.command}" if engine.installed else f"not installed: {engine.install}"
+        print(f"{engine.name:18}{engine.title} ({engine.scans}; {engine.license}; {engine.url}) {state}")
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Progress]:
+    """Progress on standard error: a bar on a terminal, a line for each new step elsewhere."""
+    if not sys.stderr.isatty():
+        last = ""
+
+        def say(_fraction: float, message: str) -> None:
+            nonlocal last
+            if message != last:
+                print(message, file=sys.stderr, flush=True)
+                last = message
+
+        yield say
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+               TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda fraction, message: bar.update(task, completed=fraction, description=message)
+
+
+@contextlib.contextmanager
+def _libraries_silenced() -> Iterator[None]:
+    """Keep what C++ libraries write to the process's standard error away from the user.
+
+    Python's own messages still appear: for that time they go to a copy of the stream.
+    """
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as sink, os.fdopen(os.dup(2), "w") as errors, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(sink.fileno(), 2)
+        try:
+            with contextlib.redirect_stderr(errors):
+                yield
+        finally:
+            errors.flush()
+            os.dup2(errors.fileno(), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
