@@ -18,7 +18,6 @@ from .raw import RawImage, unreadable
 
 _ROLE = "The segmentation"
 _ENOUGH_VOXELS = 10_000
-_MOST_LABELS = 1000
 _TERMINOLOGY = re.compile(r"(?:^|\|)TerminologyEntry:([^|]*)")
 
 
@@ -78,8 +77,6 @@ def read_segmentation(path: Path) -> ReadSegmentation:
     if raw.array.ndim != 3:
         raise unreadable(_ROLE, "has several values per voxel; pass a label map or a Slicer segmentation (.seg.nrrd)")
     census = Census(Volume(raw.array, raw.ijk_to_ras, "Segmentation"))
-    if len(census.values) > _MOST_LABELS:
-        raise unreadable(_ROLE, f"has {len(census.values)} different values and looks like a scan; pass a label map")
     stem = path.name[:-len(suffix_of(path))]
     names = names_in_header(raw.metadata.get(EXTENSION, "")) or names_beside(path, stem, census.values)
     return ReadSegmentation(census.volume, (), names, suffix_of(path), digest([path]), raw.notes)
