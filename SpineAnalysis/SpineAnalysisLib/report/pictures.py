@@ -50,6 +50,9 @@ _STYLE = {
     "legend.frameon": False, "figure.facecolor": PAPER, "image.composite_image": False,
 }
 
+_PIXELATED = b'style="image-rendering:crisp-edges;image-rendering:pixelated"'
+"""Written by matplotlib to pictures that it does not resample itself; browsers enlarge more smoothly without."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -74,7 +77,8 @@ def picture(figure: Figure, alt: str) -> Picture:
     """The figure as SVG that is the same byte for byte whenever it is drawn."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    svg = buffer.getvalue().replace(_PIXELATED, b"")
+    uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
     width, height = figure.get_size_inches() * 96.0
     return Picture(uri, alt, round(width), round(height))
 

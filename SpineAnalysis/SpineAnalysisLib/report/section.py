@@ -20,7 +20,7 @@ from .wording import quantity
 
 FloatArray = NDArray[np.floating]
 
-PIXEL_MM = 0.3
+PIXEL_MM = 0.25
 FIELD_MM = 72.0
 _SIZE_IN = 3.5
 _AHEAD_MM = 8.0
