@@ -178,10 +178,10 @@ def test_a_phantom_placed_elsewhere_has_the_same_answers(stenotic: Phantom) -> N
 # --- label maps
 
 def test_volumes_converge(short: Phantom) -> None:
-    fine, middle, coarse = (volumes(short.labels(short.grid(step), split=True)) for step in (0.7, 1.1, 2.2))
+    fine, middle, coarse = (volumes(short.labels(short.grid(step), split=True)) for step in (0.6, 1.1, 2.2))
     for name, value in fine.items():
-        assert middle[name] == pytest.approx(value, rel=0.01), name
-        assert coarse[name] == pytest.approx(value, rel=0.04), name
+        assert middle[name] == pytest.approx(value, rel=0.015), name
+        assert coarse[name] == pytest.approx(value, rel=0.05), name
 
 
 @pytest.mark.parametrize("axes", ["LPS", "PIR", "ASR"])
@@ -278,7 +278,7 @@ def test_majority_takes_the_most_frequent() -> None:
 
 @pytest.fixture(scope="module")
 def scan(stenotic: Phantom) -> tuple[LabelMap, np.ndarray]:
-    grid = stenotic.grid(1.5)
+    grid = stenotic.grid(1.0, margin=-10)
     return stenotic.labels(grid, split=True), stenotic.image(grid, bias=0.0).array
 
 
@@ -286,18 +286,23 @@ def inside(labels: LabelMap, image: np.ndarray, kind: Kind, level: Level | None 
     return float(np.median(image[ndimage.binary_erosion(labels.mask(labels.values(kind, level)))]))
 
 
-def test_tissues_of_a_t2_image_are_in_order(scan: tuple[LabelMap, np.ndarray]) -> None:
+def nucleus(image: np.ndarray, labels: LabelMap, phantom: Phantom, upper: Level) -> float:
+    joint = phantom.chain.joints[phantom.spec.levels.index(upper)]
+    i, j, k = np.rint(labels.to_ijk(joint.frame.origin)).astype(int)
+    return float(np.mean(image[i - 3:i + 4, j - 2:j + 3, k - 1:k + 2]))
+
+
+def test_tissues_of_a_t2_image_are_in_order(stenotic: Phantom, scan: tuple[LabelMap, np.ndarray]) -> None:
     labels, image = scan
     csf, cord = inside(labels, image, Kind.CANAL), inside(labels, image, Kind.CORD)
-    marrow, worn = inside(labels, image, Kind.BODY), inside(labels, image, Kind.DISC, Level.L4)
-    healthy = inside(labels, image, Kind.DISC, Level.L1)
-    assert csf > cord > marrow > worn
-    assert healthy > 1.5 * worn
+    marrow = inside(labels, image, Kind.BODY)
+    worn, healthy = (nucleus(image, labels, stenotic, level) for level in (Level.L4, Level.L1))
+    assert csf > healthy > cord > marrow > worn
     assert image.min() >= 0
 
 
 def test_tissues_of_ct_and_t1(short: Phantom) -> None:
-    grid = short.grid(1.5)
+    grid = short.grid(1.0, margin=(-15, 20, -5))
     labels = short.labels(grid, split=True)
     ct, t1 = (short.image(grid, c, bias=0.0).array for c in ("CT", "T1"))
     assert 130 < inside(labels, ct, Kind.BODY) < 260
@@ -308,17 +313,19 @@ def test_tissues_of_ct_and_t1(short: Phantom) -> None:
 
 
 def test_noise_and_seed(short: Phantom) -> None:
-    grid = short.grid(3.0)
+    grid = short.grid(2.0, margin=(-20, 20, -10))
     first, again, other = (short.image(grid, seed=seed).array for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     quiet, loud = (short.image(grid, noise=n).array.astype(float) for n in (0.0, 60.0))
     air = quiet < 8
-    assert loud[air].std() > 20 * max(quiet[air].std(), 0.1)
+    assert air.any()
+    # Rayleigh: sigma times sqrt(pi / 2) where there is no signal.
+    assert loud[air].mean() == pytest.approx(60 * np.sqrt(np.pi / 2), rel=0.02)
 
 
 def test_thick_slices_average_thin_ones(short: Phantom) -> None:
-    thin = short.grid(1.0, axes="RAS", margin=8)
+    thin = short.grid(1.0, margin=-10)
     matrix = thin.ijk_to_ras @ np.diag([4.0, 1, 1, 1])
     matrix[:3, 3] = transform_points(thin.ijk_to_ras, np.array([1.5, 0, 0]))
     count = thin.shape[0] // 4
@@ -330,7 +337,7 @@ def test_thick_slices_average_thin_ones(short: Phantom) -> None:
 
 
 def test_bias_brightens_the_back(short: Phantom) -> None:
-    grid = short.grid(2.0)
+    grid = short.grid(2.0, margin=-10)
     flat, biased = (short.image(grid, noise=0.0, bias=b).array.astype(float) for b in (0.0, 0.5))
     ratio = biased.sum(axis=(0, 2)) / flat.sum(axis=(0, 2))
     assert ratio[0] > ratio[-1]

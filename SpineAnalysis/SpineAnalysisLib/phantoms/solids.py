@@ -220,38 +220,38 @@ class Arch:
         end = np.array([spec.process_reach - self.process_radius, start[1] - back, self.pedicle_z + 1])
         return capsule_distance(np.abs(x), y, z, start, end, self.process_radius * 0.85)
 
-    def superior_articular(self) -> tuple[Vector, Vector]:
-        """Axis of the right superior articular process, in the vertebra's frame."""
-        x = self.a + 0.5 * self.body.spec.pedicle_width
-        top = self.body.height / 2 + 0.28 * self.body.height
-        return (np.array([x, self.y - 0.6 * self.b, self.pedicle_z]), np.array([x + 1, self.y - 0.8 * self.b, top]))
+    def superior_articular(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        side = self.a + 0.5 * self.body.spec.pedicle_width
+        start = np.array([side, self.y - 0.6 * self.b, self.pedicle_z])
+        end = np.array([side + 1, self.y - 0.8 * self.b, 0.78 * self.body.height])
+        return capsule_distance(np.abs(x), y, z, start, end, self.process_radius)
 
     def inferior_articular(self, x: Vector, y: Vector, z: Vector, disc_height: float) -> Vector:
         start = np.array([self.a + 1.5, self.y - self.b, self.lamina[0] + 0.35 * self.body.height])
-        end = start + np.array([-1, -2.5, -0.30 * self.body.height - disc_height])
+        end = start + np.array([-1, -2.5, -0.30 * self.body.height - 0.5 * disc_height])
         return capsule_distance(np.abs(x), y, z, start, end, self.process_radius)
 
 
+def _union(distances: list[Vector]) -> Vector:
+    return np.minimum.reduce(np.broadcast_arrays(*distances))
+
+
 def arch_solid(arch: Arch, below: Arch | None, disc_height: float) -> Solid:
-    """The whole arch with its processes, clear of the next vertebra's articular processes."""
+    """The whole arch with its processes, clear of the next vertebra's."""
     spec, frame = arch.body.spec, arch.body.frame
-    lower_rods = []
-    if below is not None:
-        for mirror in (np.array([1, 1, 1]), np.array([-1, 1, 1])):
-            start, end = (frame.to_frame(below.body.frame.to_ras(mirror * end)) for end in below.superior_articular())
-            lower_rods.append((start, end, below.process_radius))
+    to_below = None if below is None else np.linalg.inv(below.body.frame.matrix) @ frame.matrix
 
     def distance(x: Vector, y: Vector, z: Vector) -> Vector:
-        superior = capsule_distance(np.abs(x), y, z, *arch.superior_articular(), arch.process_radius)
         near, back = arch.canal_distance(x, y, z)
-        parts = [arch.ring(near, back, z), arch.pedicles(x, y, z), arch.spinous(x, y, z), arch.transverse(x, y, z),
-                 superior]
-        if below is not None:
-            parts.append(arch.inferior_articular(x, y, z, disc_height))
-        whole = np.maximum(np.minimum.reduce(np.broadcast_arrays(*parts)), -near - _OVERLAP_MM)
-        for start, end, radius in lower_rods:
-            whole = np.maximum(whole, _FACET_GAP_MM - capsule_distance(x, y, z, start, end, radius))
-        return whole
+        parts = [arch.ring(near, back, z), arch.spinous(x, y, z), arch.superior_articular(x, y, z),
+                 arch.pedicles(x, y, z), arch.transverse(x, y, z)]
+        if below is None or to_below is None:
+            return np.maximum(_union(parts), -near - _OVERLAP_MM)
+        parts.append(arch.inferior_articular(x, y, z, disc_height))
+        x, y, z = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in to_below[:3])
+        lower = [below.ring(*below.canal_distance(x, y, z), z), below.spinous(x, y, z),
+                 below.superior_articular(x, y, z)]
+        return np.maximum.reduce([_union(parts), -near - _OVERLAP_MM, _FACET_GAP_MM - _union(lower)])
 
     side = max(spec.process_reach, spec.width / 2) + 2
     tip = arch.y - arch.b - spec.spinous_length - 3
