@@ -1,11 +1,18 @@
 """Volumes in, a measured spine out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import __version__
+from .build import build_spine
+from .contrast import guess_contrast
+from .findings import doubts, sentences
 from .measurements.record import Measurement, Table
-from .spine import Spine
+from .measurements.registry import families
+from .progress import Progress, part, silent, step
+from .spine import Contrast, Spine
+from .volume import LabelMap, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,3 +30,43 @@ class Analysis:
     findings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def measurement(self, key: str, level: str, side: str | None = None) -> Measurement | None:
+        """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``."""
+        return next((m for m in self.measurements if (m.key, str(m.level), m.side) == (key, level, side)), None)
+
+
+def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
+            notes: Sequence[str] = (), parameters: Mapping[str, Mapping[str, Any]] | None = None,
+            provenance: Mapping[str, Any] | None = None, progress: Progress = silent) -> Analysis:
+    """Model and measure a labeled spine.
+
+    :param image: the scan, on any grid in the same patient space; ``None`` measures the labels' geometry alone.
+    :param contrast: what kind of image it is; guessed (and flagged) when not given.
+    :param levels_known: whether the labels' level names can be relied on.
+    :param notes: doubts from reading the input.
+    :param parameters: family name -> values that override the family's defaults.
+    :param provenance: of the inputs; versions and parameters are added.
+    :raises InputError: for labels that cannot be measured.
+    :raises Cancelled: by ``progress``.
+    """
+    given = parameters or {}
+    spine = build_spine(labels, image, contrast, not levels_known, part(progress, 0.0, 0.6))
+    if contrast is None:
+        guessed = guess_contrast(spine)
+        spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
+    measurements: list[Measurement] = []
+    tables: list[Table] = []
+    used: dict[str, Mapping[str, Any]] = {}
+    for i, family in enumerate(families()):
+        share = 0.6 + 0.4 * i / len(families())
+        settings = {**family.defaults, **given.get(family.name, {})}
+        result = family.compute(spine, settings, part(progress, share, 0.6 + 0.4 * (i + 1) / len(families())))
+        measurements += result.measurements
+        tables += result.tables
+        used[family.name] = settings
+    step(progress, 1.0, "Measured")
+    record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
+              "parameters": used, **(provenance or {})}
+    return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
+                    record)

@@ -56,7 +56,7 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     if len(vertebrae) < 2:
         raise InputError("Fewer than two vertebrae could be followed in the segmentation; "
                          "check that it belongs to this scan and covers at least two whole vertebrae.")
-    motion = _segments(vertebrae, centerline, labels)
+    motion = _segments(vertebrae, centerline)
     step(progress, 0.8, "Adding what is derived")
     labels = _with_discs(labels, vertebrae, motion)
     directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
@@ -140,7 +140,7 @@ def _crossing(centerline: Curve, plane: Plane) -> float | None:
     return float(found[np.linalg.norm(centerline.position(found) - plane.origin, axis=-1).argmin()])
 
 
-def _segments(vertebrae: tuple[Vertebra, ...], centerline: Curve, labels: LabelMap) -> tuple[MotionSegment, ...]:
+def _segments(vertebrae: tuple[Vertebra, ...], centerline: Curve) -> tuple[MotionSegment, ...]:
     by_level = {v.level: v for v in vertebrae}
     found = []
     for segment in segments(list(by_level)):

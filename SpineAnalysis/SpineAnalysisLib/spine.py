@@ -115,6 +115,7 @@ class Spine:
     :param centerline: of the canal (or of the cord, without one), from head to foot.
     :param image: the scan, on any grid; ``None`` for a segmentation alone.
     :param contrast: of the image, where it is known.
+    :param contrast_guessed: whether it was guessed from the image.
     :param provisional: whether the levels' names are uncertain.
     """
 
@@ -126,6 +127,7 @@ class Spine:
     cord: Tube | None
     image: Volume | None = None
     contrast: Contrast | None = None
+    contrast_guessed: bool = False
     provisional: bool = False
     notes: tuple[str, ...] = field(default=())
 

@@ -16,8 +16,8 @@ from .bodies import largest_component
 
 FloatArray = NDArray[np.floating]
 
-SACRAL_BODY_MM = 13.0
-"""The middle of S1's body lies about this far below its endplate."""
+SACRAL_BODY_MM, SACRAL_PEDICLE_MM = 13.0, 9.0
+"""The middles of S1's body and of its pedicles lie about this far below its endplate."""
 PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
 BODY_KINDS = frozenset({Kind.BODY, Kind.ENDPLATE})
@@ -158,4 +158,5 @@ def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
     guess = float(centerline.project(center))
     s = float(crossing[np.abs(crossing - guess).argmin()]) if len(crossing) else guess
     frame = Frame.from_axes(center, plane.normal, center - centerline.position(s))
-    return Shape(bone.level, frame, plane, None, center, None, ("pedicle_height_estimated",))
+    pedicle = plane.origin - SACRAL_PEDICLE_MM * plane.normal
+    return Shape(bone.level, frame, plane, None, pedicle, None, ("pedicle_height_estimated",))

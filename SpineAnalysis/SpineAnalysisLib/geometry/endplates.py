@@ -1,6 +1,6 @@
 """The upper and lower surface of a vertebral body, and their planes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class Surfaces:
 
     :param across: (N, 2) columns' places along R and A, mm.
     :param top: (N,) along S; :param bottom: (N,).
+    :param depth: AP extent of the body at mid-height, mm.
     :param top_in_view, bottom_in_view: whether the volume goes on beyond.
     """
 
@@ -31,6 +32,7 @@ class Surfaces:
     across: FloatArray
     top: FloatArray
     bottom: FloatArray
+    depth: float
     top_in_view: bool
     bottom_in_view: bool
 
@@ -55,12 +57,6 @@ class Surfaces:
         core = self.core
         return fit_plane(self.points(self.bottom)[core], self.frame.superior) if self.bottom_in_view else None
 
-    @property
-    def depth(self) -> float:
-        """AP extent of the body at mid-height through the frame's middle, mm."""
-        middle = self.across[np.abs(self.across[:, 0]) < 4.0, 1]
-        return float(np.ptp(middle)) + STEP_MM if len(middle) else float("nan")
-
 
 def body_surfaces(body: Volume, frame: Frame, reach_mm: tuple[float, float, float] = (36.0, 30.0, 26.0)
                   ) -> Surfaces | None:
@@ -82,10 +78,20 @@ def body_surfaces(body: Volume, frame: Frame, reach_mm: tuple[float, float, floa
     column = share[columns]
     top = _exit(column[:, middle:]) * STEP_MM
     bottom = -_exit(column[:, middle::-1]) * STEP_MM
-    surfaces = Surfaces(frame, across, top, bottom, True, True)
+    surfaces = Surfaces(frame, across, top, bottom, _depth(share, axes), True, True)
     core = surfaces.core
-    return Surfaces(frame, across, top, bottom, _in_view(body, surfaces.points(top)[core]),
-                    _in_view(body, surfaces.points(bottom)[core]))
+    return replace(surfaces, top_in_view=_in_view(body, surfaces.points(top)[core]),
+                   bottom_in_view=_in_view(body, surfaces.points(bottom)[core]))
+
+
+def _depth(share: FloatArray, axes: list[FloatArray]) -> float:
+    """AP extent through the middle of a body, the median of lines within 2 mm of it."""
+    right, front, up = (len(axis) // 2 for axis in axes)
+    lines = np.moveaxis(share[right - 2:right + 3, :, up - 2:up + 3], 1, 2).reshape(-1, share.shape[1])
+    lines = lines[lines[:, front] > 0.5]
+    if len(lines) == 0:
+        return float("nan")
+    return float(np.median(_exit(lines[:, front:]) + _exit(lines[:, front::-1]))) * STEP_MM
 
 
 def _exit(shares: FloatArray) -> FloatArray:

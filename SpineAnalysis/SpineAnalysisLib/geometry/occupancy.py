@@ -112,21 +112,22 @@ def _cubic(values: FloatArray, low: NDArray[np.int_], share: FloatArray) -> Floa
 
 
 def _extrapolated(squared: FloatArray, filled: NDArray[np.bool_]) -> FloatArray:
-    """Squared half lengths (negative) of empty slices beside filled ones, so that the zero lies between the two.
+    """Squared half lengths (negative) in the two empty slices beside filled ones, on the parabola of the last three.
 
     :param squared: (row, slice).
     """
     out = np.full(squared.shape, -np.inf)
     for sign in (1, -1):
-        q0, q1, q2 = (_shifted(squared, sign * n) for n in (1, 2, 3))
-        f0, f1, f2 = (_shifted(filled, sign * n).astype(bool) for n in (1, 2, 3))
-        bend = np.where(f2, np.minimum(q0 - 2 * q1 + q2, 0.0), 0.0)
-        value = np.where(f1, 2 * q0 - q1 + bend, -q0)
-        out = np.where(f0 & ~filled, np.maximum(out, np.clip(value, -9 * q0, -0.02 * q0)), out)
-    beside = np.isfinite(out)
-    farther = np.where(_shifted(beside, 1).astype(bool), _shifted(np.where(beside, out, 0), 1),
-                       _shifted(np.where(beside, out, 0), -1))
-    return np.where(beside, out, np.where(farther < 0, 3 * farther, -1.0))
+        for steps in (2, 1):
+            q0, q1, q2 = (_shifted(squared, sign * (steps + n)) for n in range(3))
+            f0, f1, f2 = (_shifted(filled, sign * (steps + n)).astype(bool) for n in range(3))
+            between = _shifted(filled, sign).astype(bool) if steps == 2 else np.zeros_like(filled)
+            slope = np.where(f1, np.minimum(q0 - q1, 0.0), -q0)
+            bend = np.where(f2, np.minimum(q0 - 2 * q1 + q2, 0.0), 0.0)
+            value = q0 + steps * slope + steps * (steps + 1) / 2 * bend
+            here = f0 & ~filled & ~between
+            out = np.where(here, np.maximum(out, np.clip(value, -20 * q0, -0.02 * q0)), out)
+    return np.where(np.isfinite(out), out, -1.0)
 
 
 def _from_neighbors(middle: FloatArray, filled: NDArray[np.bool_]) -> FloatArray:

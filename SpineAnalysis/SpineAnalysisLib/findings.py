@@ -1,0 +1,70 @@
+"""What a reader should know first, in sentences."""
+
+from collections.abc import Sequence
+
+from .anatomy import Segment
+from .measurements.record import Measurement, Severity
+from .spine import Spine
+
+_WORD = {Severity.SEVERE: "severe", Severity.MODERATE: "moderate", Severity.MILD: "mild"}
+STENOSIS_KEYS = ("canal_area", "canal_ap_diameter")
+
+
+def central_stenosis(measurements: Sequence[Measurement]) -> dict[Segment, tuple[Severity, list[Measurement]]]:
+    """How narrow the canal is at each segment that was graded, and by which records, the worst segment first."""
+    found: dict[Segment, tuple[Severity, list[Measurement]]] = {}
+    for record in measurements:
+        if record.key in STENOSIS_KEYS and isinstance(record.level, Segment) and record.grades:
+            severity, records = found.get(record.level, (Severity.NORMAL, []))
+            found[record.level] = (max(severity, record.severity), [*records, record])
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0], item[1][1][0].value or 0.0)))
+
+
+def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, ...]:
+    """Findings, the worst first."""
+    graded = central_stenosis(measurements)
+    out = [_stenosis(level, severity, records) for level, (severity, records) in graded.items()
+           if severity > Severity.NORMAL]
+    if graded and not out:
+        first, last = min(graded), max(graded)
+        out.append(f"No central stenosis by the cut-offs used, {first.upper} to {last.lower}.")
+    out += [_narrowest(measurements)] if not graded else []
+    return tuple(sentence for sentence in out if sentence)
+
+
+def _stenosis(level: Segment, severity: Severity, records: Sequence[Measurement]) -> str:
+    reasons = []
+    for record in records:
+        worst = max(record.grades, key=lambda g: g.severity)
+        if worst.severity > Severity.NORMAL:
+            name, digits, unit = ("area", 0, "mm²") if record.key == "canal_area" else ("AP diameter", 1, "mm")
+            spread = "" if record.uncertainty is None else f" ± {record.uncertainty:.{digits}f}"
+            reasons.append(f"{name} {record.value:.{digits}f}{spread} {unit} ({worst.label}, {worst.cutoff})")
+    return f"{level}: {_WORD[severity]} central stenosis, {'; '.join(reasons)}."
+
+
+def _narrowest(measurements: Sequence[Measurement]) -> str:
+    areas = [m for m in measurements if m.key in ("canal_area", "cord_area") and m.value is not None
+             and isinstance(m.level, Segment)]
+    if not areas:
+        return ""
+    first = areas[0].key
+    least = min((m for m in areas if m.key == first), key=lambda m: m.value or 0.0)
+    return (f"The {'canal' if first == 'canal_area' else 'cord'} is smallest at {least.level}, {least.value:.0f} mm²; "
+            "no published cut-off applies to these levels.")
+
+
+def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
+    """What limits the result, the gravest first."""
+    out = []
+    if spine.provisional:
+        out.append("Levels are provisional: the segmentation does not show where to count from, so every level may be "
+                   "off by one or more.")
+    if spine.canal is None:
+        out.append("No canal is labeled and none could be derived; only the cord was measured.")
+    elif spine.canal.derived:
+        out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments and "
+                   "fat, so soft-tissue stenosis is not seen.")
+    if spine.image is None:
+        out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
+    return (*out, *spine.notes, *notes)

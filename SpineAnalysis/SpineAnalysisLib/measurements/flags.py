@@ -1,0 +1,38 @@
+"""Every flag that a measurement can carry: what it means to a reader and how far it lowers trust."""
+
+from collections.abc import Iterable
+
+from .record import Quality
+
+_GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
+
+FLAGS: dict[str, tuple[Quality, str]] = {
+    "level_provisional": (_LIMITED, "the level's name is provisional: the field of view does not show where to count from"),
+    "canal_derived": (_LIMITED, "the canal was derived from the vertebral arches, not segmented; what bulges into it "
+                                "(disc, ligament) is not seen"),
+    "thick_slices": (_LIMITED, "the slices are thick"),
+    "coarse_voxels": (_LIMITED, "the voxels are large for this structure"),
+    "partial_view": (_LIMITED, "only part of the place to measure is in view"),
+    "canal_not_in_view": (_POOR, "the canal is not in view here"),
+    "partial_reference": (_LIMITED, "the reference above or below is only partly in view"),
+    "pedicle_height_estimated": (_GOOD, "no pedicle is labeled; its height was estimated from the body"),
+    "superior_endplate_not_in_view": (_LIMITED, "the vertebra's superior endplate is not in view"),
+    "inferior_endplate_not_in_view": (_LIMITED, "the vertebra's inferior endplate is not in view"),
+    "vertebra_from_cord_label": (_LIMITED, "the vertebra is known only from the label of the cord beside it"),
+    "orientation_from_scanner": (_LIMITED, "forward is the scanner's, as no vertebral body is labeled"),
+    "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
+    "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs were published for the dural sac; the labeled canal may be wider"),
+    "contrast_guessed": (_LIMITED, "the image's contrast was guessed from the image"),
+    "no_bias_correction": (_GOOD, "the coil's uneven sensitivity was not corrected"),
+}
+
+
+def quality_of(flags: Iterable[str]) -> Quality:
+    """The worst that any of the flags says."""
+    order = list(Quality)
+    return max((FLAGS[flag][0] for flag in flags), key=order.index, default=_GOOD)
+
+
+def meaning(flag: str) -> str:
+    """The flag as a clause that people can read."""
+    return FLAGS[flag][1]
