@@ -1,4 +1,8 @@
-"""The spinal canal as the space that the vertebral arches enclose, where a segmentation does not give it."""
+"""The spinal canal as the space that the vertebral arches enclose, where a segmentation does not give it.
+
+The result is nearer to the bony canal than to the dural sac: at the pedicles it is what bone leaves free, between them
+it runs from one bony rim to the next, so that soft tissue that narrows the canal there is not seen.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,16 +11,16 @@ from scipy.ndimage import find_objects
 from ..anatomy import VERTEBRA_KINDS, Kind
 from ..geometry.curves import fit_curve
 from ..progress import Progress, silent, step
-from ..volume import LabelMap
+from ..volume import LabelMap, Volume
+from .passage import REACH_MM, Axis, find_passage
 from .rings import Ring, find_rings
-from .tube import REACH_MM, Axis, Tube, cast, fill
 
 FloatArray = NDArray[np.floating]
 
 CONTENT_KINDS = (Kind.CANAL_CONTENT, Kind.DURAL_SAC, Kind.CORD)
 WALL_KINDS = VERTEBRA_KINDS | {Kind.DISC}
 ROUNDS = 2
-"""How often the centerline is moved to the middle of the sections around it."""
+"""How often the axis is moved to the middle of the sections about it."""
 CLOSED = 0.5
 """The canal ends where less than this share of its wall is seen."""
 
@@ -32,35 +36,36 @@ def derive_canal(labels: LabelMap, progress: Progress = silent) -> tuple[NDArray
     step(progress, 0.0, "Looking for the vertebral arches")
     windows = [None if window is None else window[::-1] for window in find_objects(labels.array.T)]
     rings = find_rings(labels, windows)
-    flags = tuple(f"{NO_ARCH}_{level}" for level in labels.levels if level not in {ring.level for ring in rings})
+    ringed = {ring.level for ring in rings}
+    flags = tuple(f"{NO_ARCH}_{level}" for level in labels.levels if level not in ringed)
     if len(rings) < 2:
         return None, (NOT_DERIVED, *flags)
     low, near = _near(labels, rings)
-    walls = near.with_array(near.mask(near.values(WALL_KINDS)).view(np.uint8))
-    tube = None
-    for turn in range(ROUNDS + 1):
-        step(progress, 0.3 + 0.2 * turn, "Following the canal")
-        axis = _axis(_ends(rings) if tube is None else tube.section_centers(), rings)
-        tube = cast(walls, axis)
-    tube = _closed_part(tube)
+    walls, content = (Volume(near.mask(near.values(kinds)).view(np.uint8), near.ijk_to_ras)
+                      for kinds in (WALL_KINDS, CONTENT_KINDS))
+    passage = find_passage(walls, content, _axis(_ends(rings), rings))
+    for turn in range(ROUNDS):
+        step(progress, 0.4 + 0.2 * turn, "Following the canal")
+        passage = find_passage(walls, content, _axis(passage.centers(), rings))
+    step(progress, 0.8, "Filling the canal")
     mask = np.zeros(labels.shape, bool)
-    window = tuple(slice(a, a + n) for a, n in zip(low, near.shape, strict=True))
-    mask[window] = fill(tube, walls) & (walls.array == 0) | _content(near, tube)
+    window = tuple(slice(first, first + count) for first, count in zip(low, near.shape, strict=True))
+    mask[window] = passage.closed_part(CLOSED).mask(walls) & (walls.array == 0)
     return mask, (DERIVED, *flags)
 
 
 def _ends(rings: list[Ring]) -> FloatArray:
-    """(N, 3) the rings' centers from bottom to top, and the ends of the outer ones."""
+    """(N, 3) the rings' centers from foot to head, between the ends of the outer ones."""
     first, last = rings[0], rings[-1]
-    return np.array([last.frame.to_ras(np.array([0.0, 0.0, last.bottom])),
+    return np.array([last.frame.to_ras(np.array([0.0, 0.0, -last.half_height])),
                      *(ring.frame.origin for ring in reversed(rings)),
-                     first.frame.to_ras(np.array([0.0, 0.0, first.top]))])
+                     first.frame.to_ras(np.array([0.0, 0.0, first.half_height]))])
 
 
 def _axis(points: FloatArray, rings: list[Ring]) -> Axis:
     curve = fit_curve(points)
-    origins = np.array([ring.frame.origin for ring in rings])
-    return Axis.along(curve, curve.project(origins), np.array([ring.frame.anterior for ring in rings]))
+    at = curve.project(np.array([ring.frame.origin for ring in rings]))
+    return Axis.along(curve, at, np.array([ring.frame.anterior for ring in rings]))
 
 
 def _near(labels: LabelMap, rings: list[Ring]) -> tuple[NDArray[np.int_], LabelMap]:
@@ -71,17 +76,3 @@ def _near(labels: LabelMap, rings: list[Ring]) -> tuple[NDArray[np.int_], LabelM
     near = labels.crop(low, np.ceil(index.max(axis=0)).astype(int) + 1)
     assert isinstance(near, LabelMap)
     return low, near
-
-
-def _closed_part(tube: Tube) -> Tube:
-    closed = np.flatnonzero(tube.seen.mean(axis=1) >= CLOSED)
-    return tube.between(closed[0], closed[-1]) if closed.size > 1 else tube
-
-
-def _content(labels: LabelMap, tube: Tube) -> NDArray[np.bool_]:
-    """What the canal is known to contain, as far as the tube goes."""
-    mask = labels.mask(labels.values(CONTENT_KINDS))
-    index = np.argwhere(mask)
-    s = tube.axis.curve.project(labels.to_ras(index)) if len(index) else np.empty(0)
-    mask[tuple(index[(s < tube.s[0]) | (s > tube.s[-1])].T)] = False
-    return mask

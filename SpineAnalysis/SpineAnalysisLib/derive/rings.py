@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, label
 
-from ..anatomy import VERTEBRA_KINDS, Kind, Level
+from ..anatomy import VERTEBRA_KINDS, Level
 from ..geometry.frames import Frame, Vector, unit
 from ..volume import LabelMap, Volume
 
@@ -27,6 +27,8 @@ PARTIAL = 0.35
 """A vertebra with less bone than this share of the median is cut off; its centroid says little."""
 SACRUM_MM = 35.0
 """How much of the sacrum, from its top, counts as S1."""
+ASIDE = 0.4
+"""A neighbor does not lie farther to the side than this share of its distance."""
 WALL_MM = 4.0
 """Bone this near to the hole is its wall."""
 
@@ -37,14 +39,13 @@ class Ring:
 
     :param frame: its origin is the hole's center at the wall's middle height; A points to the body.
     :param area: of the hole, mm2.
-    :param bottom: lowest and :param top: highest place of the wall along the frame's S axis, mm.
+    :param half_height: of the wall along the frame's S axis, mm.
     """
 
     level: Level
     frame: Frame
     area: float
-    bottom: float
-    top: float
+    half_height: float
 
 
 def find_rings(labels: LabelMap, windows: Windows) -> list[Ring]:
@@ -63,7 +64,18 @@ def find_rings(labels: LabelMap, windows: Windows) -> list[Ring]:
     if Level.C1 in bones and Level.C2 in bones:  # the dens is part of the ring of the atlas
         bones[Level.C1] = np.concatenate([bones[Level.C1], _beside(bones[Level.C2], bones[Level.C1], axes[Level.C1])])
     rings = (_ring(level, points, axes[level]) for level, points in bones.items())
-    return [ring for ring in rings if ring is not None]
+    return _in_line([ring for ring in rings if ring is not None])
+
+
+def _in_line(rings: list[Ring]) -> list[Ring]:
+    """Those that lie above or below a neighbor, not beside it as the hole of a foramen would."""
+    def beside(ring: Ring, other: Ring) -> bool:
+        away = other.frame.to_frame(ring.frame.origin)
+        return bool(abs(away[0]) > ASIDE * np.linalg.norm(away))
+
+    def neighbors(i: int) -> list[Ring]:
+        return rings[max(i - 1, 0):i] + rings[i + 1:i + 2]
+    return [ring for i, ring in enumerate(rings) if not all(beside(ring, other) for other in neighbors(i))]
 
 
 def bone_points(labels: LabelMap, windows: Windows, level: Level) -> FloatArray:
@@ -114,7 +126,7 @@ def _ring(level: Level, points: FloatArray, axis: Vector) -> Ring | None:
     bottom, top = np.percentile(wall, [2, 98])
     to_body = np.append(hole.body - hole.center, 0.0) @ view.axes
     frame = Frame.from_axes(view.to_ras(np.append(hole.center, (bottom + top) / 2.0)), view.superior, to_body)
-    return Ring(level, frame, hole.area, (bottom - top) / 2.0, (top - bottom) / 2.0)
+    return Ring(level, frame, hole.area, (top - bottom) / 2.0)
 
 
 def _views(origin: Vector, axis: Vector) -> Iterator[Frame]:
