@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import errno
 import os
 import sys
@@ -20,12 +19,15 @@ from .progress import Progress, part, silent, step
 # What computes is imported by the commands, so that help and usage errors come at once.
 if TYPE_CHECKING:
     from .analysis import Analysis
+    from .reading.segmentation import ReadSegmentation
+    from .schemes import LabeledInput
 
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 REPORT = "report.html"
 _CONTRASTS = ("T1", "T2", "STIR", "CT")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _FINDINGS_SHOWN = 5
+_MOSTLY = 0.9
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,26 +93,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .mrml.export import write_scene, write_segmentation
-    from .report.html import write_report
-    from .results import output_folder, write_measurements
+    from .results import output_folder
 
     if not arguments.image and not arguments.segmentation:
         raise InputError("There is nothing to analyze; pass a scan, a segmentation of it with --segmentation, or both.")
     listening = contextlib.nullcontext(silent) if arguments.quiet else _shown()
     with output_folder(arguments.output, arguments.overwrite) as folder, listening as progress:
         analysis = _analyze(arguments, part(progress, 0.0, 0.6))
-        step(progress, 0.6, "Writing measurements")
-        write_measurements(analysis, folder)
-        write_segmentation(analysis, folder / "segmentation.seg.nrrd")
-        write_scene(analysis, folder / "scene.mrb", progress=part(progress, 0.65, 0.85))
-        step(progress, 0.85, "Writing the report")
-        write_report(analysis, folder / REPORT)
-        step(progress, 1.0, "Done")
+        _write(analysis, folder, part(progress, 0.6, 1.0))
     if arguments.quiet:
         print(arguments.output)
     else:
         _print_summary(analysis, arguments.output)
+
+
+def _write(analysis: "Analysis", folder: Path, progress: Progress) -> None:
+    """All files of the results."""
+    # Slicer's libraries take seconds to load: bad input is told before.
+    from .mrml.export import write_scene, write_segmentation
+    from .report.html import write_report
+    from .results import write_measurements
+
+    step(progress, 0.0, "Writing measurements")
+    write_measurements(analysis, folder)
+    write_segmentation(analysis, folder / "segmentation.seg.nrrd")
+    write_scene(analysis, folder / "scene.mrb", progress=part(progress, 0.1, 0.6))
+    step(progress, 0.6, "Writing the report")
+    write_report(analysis, folder / REPORT)
+    step(progress, 1.0, "Done")
 
 
 def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
@@ -127,18 +137,38 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         raise no_segmentation(arguments.engine)
     segmentations = [read_segmentation(path) for path in arguments.segmentation]
     step(progress, 0.1, "Recognizing labels")
-    labels = None
-    notes = [note for source in (image, *segmentations) if source is not None for note in source.notes]
-    if image is not None and (share := share_inside(image.volume, labels)) < 0.9:
-        notes.append(f"Only {share:.0%} of the segmentation lies inside the image.")
-    hint = (arguments.contrast, "command line") if arguments.contrast else image and image.hint
-    analysis = analyze(image and image.volume, labels, contrast=hint and hint[0], progress=part(progress, 0.2, 1.0))
+    labeled = _understood(segmentations, arguments.scheme, Level[arguments.lowest] if arguments.lowest else None)
+    notes = [note for source in (image, *segmentations, labeled) if source is not None for note in source.notes]
     inputs = [{"role": "segmentation", "format": s.format, "sha256": s.sha256} for s in segmentations]
     if image is not None:
         inputs.insert(0, {"role": "image", "format": image.description, "sha256": image.sha256})
-    return dataclasses.replace(analysis, doubts=(*analysis.doubts, *notes), provenance={
-        **analysis.provenance, "versions": versions(), "inputs": inputs,
-        "contrast": {"value": hint[0], "known_by": hint[1]} if hint else None})
+        share = share_inside(image.volume, labeled.labels)
+        if share < _MOSTLY:
+            notes.append(f"Only {share:.0%} of the segmentation lies inside the image.")
+    hint = (arguments.contrast, "command line") if arguments.contrast else image.hint if image is not None else None
+    return analyze(
+        image.volume if image is not None else None, labeled.labels, contrast=hint[0] if hint else None,
+        levels_known=labeled.levels_known, notes=notes, progress=part(progress, 0.2, 1.0),
+        provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": arguments.engine,
+                    "canal_means": labeled.canal_means, "contrast_known_by": hint[1] if hint else None})
+
+
+def _understood(segmentations: "Sequence[ReadSegmentation]", scheme: str, lowest: Level | None) -> "LabeledInput":
+    """The segmentations as one label map of structures."""
+    from .reading.names import read_names
+    from .schemes import SCHEMES, merge_segments, understand
+
+    first, *others = segmentations
+    if first.volume is None and not others:
+        return merge_segments(first.segments, lowest)
+    volumes = [s.volume for s in segmentations if s.volume is not None]
+    if len(volumes) < len(segmentations) or len(volumes) > 2:
+        raise InputError("These segmentations cannot be combined; pass one, or an instance and a subregion mask.")
+    table = Path(scheme)
+    given = scheme not in ("auto", *SCHEMES) and table.is_file()
+    names = read_names(table) if given else first.names
+    subregions = volumes[1] if others else None
+    return understand(volumes[0], "auto" if given else scheme, names, subregions, lowest)
 
 
 def _print_summary(analysis: "Analysis", output: Path) -> None:
@@ -153,15 +183,18 @@ def _print_summary(analysis: "Analysis", output: Path) -> None:
 
 
 def _schemes(_arguments: argparse.Namespace) -> None:
-    pass
+    from .schemes import SCHEMES
+
+    for scheme in SCHEMES.values():
+        print(f"{scheme.name:34}{scheme.title}")
 
 
 def _engines(_arguments: argparse.Namespace) -> None:
     from .segmentation.engines import KNOWN_ENGINES
 
     for engine in KNOWN_ENGINES.values():
-        state = f"installed: {engine.command}" if engine.installed else f"not installed: {engine.install}"
-        print(f"{engine.name:18}{engine.title} ({engine.scans}; {engine.license}; {engine.url}) {state}")
+        state = f"installed, run it by: {engine.command}" if engine.installed else f"get it by: {engine.install}"
+        print(f"{engine.name:18}{engine.title} ({engine.scans}; {engine.license}; {engine.url}); {state}")
 
 
 @contextlib.contextmanager

@@ -1,17 +1,14 @@
-"""Tables that give label values their names, in the forms in which programs write them."""
+"""Tables that give label values their names: where they lie."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
+from ..schemes import names_from_table
 
 _XML_LABEL = re.compile(r'<Label\s+Key="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]+)')
-# Slicer: value name r g b a.  ITK-SNAP: value r g b a visible mesh "name".
-_ROW = re.compile(r'^\s*(\d+)[\s,]+(?:(?:[\d.]+\s+){4,6}"([^"]+)"|"?([^\s",]+)"?(?:[\s,]+[\d.]+)*)\s*$')
-_SUFFIXES = (".json", ".ctbl", ".txt", ".csv", ".tsv")
+_SUFFIXES = (".json", ".ctbl", ".txt", ".label")
 _COMMON = ("labels.json", "dataset.json")
 
 
@@ -31,48 +28,21 @@ def names_beside(path: Path, stem: str, values: Iterable[int]) -> dict[int, str]
     nearby += [path.with_name(name) for name in _COMMON] + sorted(path.parent.glob("*.ctbl"))
     for candidate in nearby:
         if candidate.is_file():
-            names = _parse(candidate)
+            try:
+                names = read_names(candidate)
+            except InputError:  # a file of another purpose
+                continue
             if 2 * len(wanted & set(names)) >= len(wanted):
                 return names
     return {}
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """From a table that the user chose.
+    """Label value -> name, from a table that the user chose.
 
-    :raises InputError: where it names no label value.
+    :raises InputError: where it is none.
     """
-    names = _parse(path)
-    if not names:
-        raise InputError("The table of labels names no label value; pass JSON such as {\"1\": \"L1 vertebra\"}, a "
-                         "dataset.json or a color table.")
-    return names
-
-
-def _parse(path: Path) -> dict[int, str]:
     try:
-        text = path.read_text("utf-8-sig")
+        return names_from_table(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
-        return {}
-    if path.suffix.lower() == ".json":
-        try:
-            return _of_json(json.loads(text))
-        except json.JSONDecodeError:
-            return {}
-    rows = (_ROW.match(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
-    return {int(row[1]): (row[2] or row[3]).strip() for row in rows if row}
-
-
-def _of_json(content: Any) -> dict[int, str]:
-    """Value -> name, name -> value (nnU-Net), or either below ``labels``."""
-    if not isinstance(content, Mapping):
-        return {}
-    if isinstance(content.get("labels"), Mapping):
-        content = content["labels"]
-    names = {}
-    for key, value in content.items():
-        if isinstance(value, str) and key.isdecimal():
-            names[int(key)] = value
-        elif isinstance(value, int) and not isinstance(value, bool) and not key.isdecimal():
-            names[value] = key
-    return names
+        raise InputError("The table of label names cannot be read; pass a text file of values and names.") from None

@@ -1,9 +1,10 @@
 """A segmentation from a label map, from Slicer's segmentation file, or from a folder of masks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,22 +22,25 @@ _ENOUGH_VOXELS = 10_000
 _TERMINOLOGY = re.compile(r"(?:^|\|)TerminologyEntry:([^|]*)")
 
 
-@dataclass(frozen=True, eq=False)
-class NamedMask:
-    """One segment; its mask is made when it is asked for, since segmentations of a whole body have many.
+class Segments(Sequence[tuple[str, str, Volume]]):
+    """Named segments: name, Slicer's serialized terminology entry (empty where there is none), and boolean mask.
 
-    :param terminology: Slicer's serialized entry, empty where there is none.
+    A mask is made when its segment is asked for, since segmentations of a whole body have many.
+
+    :param entries: name, terminology, layer and the segment's value in it.
     """
 
-    name: str
-    terminology: str
-    layer: Volume
-    value: int
+    def __init__(self, entries: Sequence[tuple[str, str, Volume, int]]) -> None:
+        self._entries = tuple(entries)
 
-    @property
-    def mask(self) -> Volume:
-        """Boolean."""
-        return self.layer.with_array(self.layer.array == self.value)
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Segments(self._entries[index])
+        name, terminology, layer, value = self._entries[index]
+        return name, terminology, layer.with_array(layer.array == value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class ReadSegmentation:
     """
 
     volume: Volume | None
-    segments: tuple[NamedMask, ...]
+    segments: Segments
     names: Mapping[int, str]
     format: str
     sha256: str
@@ -79,14 +83,14 @@ def read_segmentation(path: Path) -> ReadSegmentation:
     census = Census(Volume(raw.array, raw.ijk_to_ras, "Segmentation"))
     stem = path.name[:-len(suffix_of(path))]
     names = names_in_header(raw.metadata.get(EXTENSION, "")) or names_beside(path, stem, census.values)
-    return ReadSegmentation(census.volume, (), names, suffix_of(path), digest([path]), raw.notes)
+    return ReadSegmentation(census.volume, Segments(()), names, suffix_of(path), digest([path]), raw.notes)
 
 
 def _empty() -> InputError:
     return InputError("The segmentation is empty: no voxel has a label; check that the right file was exported.")
 
 
-def _segments(raw: RawImage) -> tuple[NamedMask, ...]:
+def _segments(raw: RawImage) -> Segments:
     """The segments of Slicer's file that have voxels.
 
     A layer is one value per voxel; files from before layers have one for each segment.
@@ -104,9 +108,9 @@ def _segments(raw: RawImage) -> tuple[NamedMask, ...]:
         if layer < len(layers) and value in present[layer]:
             terminology = _TERMINOLOGY.search(entry("Tags", ""))
             name = entry("Name", entry("ID", ""))
-            found.append(NamedMask(name, terminology[1] if terminology else "", layers[layer], value))
+            found.append((name, terminology[1] if terminology else "", layers[layer], value))
         index += 1
-    return tuple(found)
+    return Segments(found)
 
 
 def _from_folder(folder: Path) -> ReadSegmentation:
@@ -119,7 +123,7 @@ def _from_folder(folder: Path) -> ReadSegmentation:
         raise InputError("There is no mask in the folder of the segmentation; pass a label map, a .seg.nrrd file or a "
                          "folder of NIfTI masks.")
     layers: list[Volume] = []
-    found: list[NamedMask] = []
+    found: list[tuple[str, str, Volume, int]] = []
     for value, path in enumerate(files, start=1):
         raw = read_file(path, _ROLE)
         if raw.array.ndim != 3:
@@ -134,10 +138,10 @@ def _from_folder(folder: Path) -> ReadSegmentation:
                 layer = mask.with_array(np.zeros(mask.shape, np.uint16))
                 layers.append(layer)
             layer.array[mask.array] = value
-            found.append(NamedMask(path.name[:-len(suffix_of(path))], "", layer, value))
+            found.append((path.name[:-len(suffix_of(path))], "", layer, value))
     if not found:
         raise _empty()
-    return ReadSegmentation(None, tuple(found), {}, "folder of masks", digest(files))
+    return ReadSegmentation(None, Segments(found), {}, "folder of masks", digest(files))
 
 
 def share_inside(image: Volume, labels: Volume) -> float:

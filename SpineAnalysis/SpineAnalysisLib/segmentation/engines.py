@@ -53,9 +53,7 @@ def no_segmentation(name: str | None = None) -> InputError:
         return InputError(f"There is no engine {name}; the known ones are {', '.join(KNOWN_ENGINES)}.")
     wanted = [KNOWN_ENGINES[name]] if name else list(KNOWN_ENGINES.values())
     installed = [engine for engine in wanted if engine.installed]
-    if installed:
-        how = "; ".join(f"{engine.title} is installed: run '{engine.command}'" for engine in installed)
-    else:
-        how = "; ".join(f"{engine.title} is not installed: run '{engine.install}', then '{engine.command}'"
-                        for engine in wanted)
-    return InputError(f"Segmenting is left to other programs, so pass their result with --segmentation ({how}).")
+    here = ("; ".join(f"{engine.title} is installed: {engine.command}" for engine in installed)
+            or "; ".join(f"{engine.title} is not installed: {engine.install}" for engine in wanted))
+    return InputError("A scan alone is not enough yet: segment it with another program and pass its result with "
+                      f"--segmentation ({here}).")
