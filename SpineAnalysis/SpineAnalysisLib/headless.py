@@ -83,6 +83,11 @@ class Host:
 
     def close(self) -> None:
         """Remove all nodes and files."""
+        segmentations = self.scene.GetNodesByClass("vtkMRMLSegmentationNode")
+        for index in range(segmentations.GetNumberOfItems()):
+            # Or else every segment is first erased from the label map that it shares with all others, which takes long.
+            segmentation = segmentations.GetItemAsObject(index).GetSegmentation()
+            segmentation.RemoveRepresentation(segmentation.GetSourceRepresentationName())
         self.scene.Clear(1)
         self._remote_io.RemoveDataIOFromScene()
         self._temporary.cleanup()

@@ -8,9 +8,11 @@ import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from ..anatomy import Structure
 from ..errors import InputError
+from ..progress import Progress, silent, step
 from ..terminology import color_of, terminology_entry
 from ..volume import FloatArray, LabelMap, Volume, bounding_box
 from .results import ResultFolder
@@ -114,7 +116,8 @@ def tag_of(segment: Any, name: str) -> str:
     return str(value) if segment.GetTag(name, value) else ""
 
 
-def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | None, surfaces: bool = True) -> Any:
+def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | None, surfaces: bool = True,
+                     progress: Progress = silent) -> Any:
     """Every labeled structure as a named, colored and coded segment, all in one shared label map.
 
     The label map covers the spine, not the whole scan, and lies on the grid of ``labels``, which is also the reference
@@ -123,6 +126,7 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     :param image_node: the scan that the segmentation belongs to.
     :param surfaces: make closed surfaces, so that it shows in 3D.
     :raises InputError: where nothing is labeled.
+    :raises Cancelled: by ``progress``.
     """
     present = np.isin(labels.array, list(labels.structures))
     box = bounding_box(present, margin=1)
@@ -134,13 +138,19 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     node = folder.add("vtkMRMLSegmentationNode", "Spine segmentation", "segmentation")
     with slicer.util.NodeModify(node):
         _set_reference_geometry(node, labels, image_node)
-        shared = oriented_image(values.astype(np.uint8 if values.max() < 256 else np.uint16), labels.ijk_to_ras, lower)
+        values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
+        shared = oriented_image(values, labels.ijk_to_ras, lower)
         segmentation = node.GetSegmentation()
-        for value in sorted(set(np.unique(values).tolist()) - {0}):
-            segment = _segment(labels.structures[value], value, shared, value in labels.derived)
+        boxes = {value: where for value, where in enumerate(find_objects(values), start=1) if where is not None}
+        for done, (value, where) in enumerate(boxes.items()):
+            structure = labels.structures[value]
+            step(progress, done / len(boxes), f"Showing the {structure}")
+            segment = _segment(structure, value, shared, value in labels.derived)
+            if surfaces:
+                first = lower + [part.start for part in where]
+                mask = oriented_image((values[where] == value).astype(np.uint8), labels.ijk_to_ras, first)
+                segment.AddRepresentation(_SURFACE, _surface(mask))
             segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(_identifier(segment.GetName())))
-        if surfaces:
-            node.CreateClosedSurfaceRepresentation()
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(_FILL_OPACITY)
     display.SetOpacity2DOutline(_OUTLINE_OPACITY)
@@ -158,6 +168,18 @@ def _segment(structure: Structure, value: int, shared: Any, derived: bool) -> An
     segment.SetLabelValue(value)
     segment.AddRepresentation(_LABELMAP, shared)
     return segment
+
+
+def _surface(mask: Any) -> Any:
+    """Slicer's own surface of one structure.
+
+    Made of the structure's own box, because Slicer goes through the whole shared label map for every segment of it.
+    """
+    segmentation, segment = slicer.vtkSegmentation(), slicer.vtkSegment()
+    segment.AddRepresentation(_LABELMAP, mask)
+    segmentation.AddSegment(segment, "structure")
+    segmentation.CreateRepresentation(_SURFACE)
+    return segment.GetRepresentation(_SURFACE)
 
 
 def _identifier(name: str) -> str:

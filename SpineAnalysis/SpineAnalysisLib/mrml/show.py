@@ -5,7 +5,7 @@ from typing import Any
 
 from ..analysis import Analysis
 from ..measurements.registry import definitions
-from ..progress import Progress, silent, step
+from ..progress import Progress, part, silent, step
 from .markups import add_centerline, add_level_labels, add_measurement, drawn
 from .results import ResultFolder, one_operation
 from .segmentations import add_segmentation
@@ -55,7 +55,7 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         if image_node is None and spine.image is not None:
             image_node = add_volume(folder, spine.image, spine.contrast)
         step(progress, 0.15, "Showing the segmentation")
-        segmentation = add_segmentation(folder, spine.labels, image_node)
+        segmentation = add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))
         step(progress, 0.8, "Showing the measurements")
         levels = add_level_labels(folder, spine)
         centerline = add_centerline(folder, spine)

@@ -8,6 +8,7 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from ..contrast import AIR_HU
 from ..errors import InputError
 from ..spine import Contrast
 from ..volume import Volume
@@ -124,7 +125,7 @@ def window_level(array: NDArray, contrast: Contrast | None) -> tuple[float, floa
 
     Without a known contrast, values of air in Hounsfield units give CT away.
     """
-    if contrast == "CT" or (contrast is None and float(array.min()) < -500):
+    if contrast == "CT" or (contrast is None and float(array.min()) < AIR_HU):
         return CT_WINDOW, CT_LEVEL
     step = max(1, int((array.size / 1e6) ** (1 / 3)))  # a million voxels tell the percentiles well enough
     sample = array[::step, ::step, ::step]
