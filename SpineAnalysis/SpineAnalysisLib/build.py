@@ -11,7 +11,7 @@ from .derive.bodies import anterior_directions, transported
 from .derive.canal import derive_canal
 from .derive.cord_levels import cord_level_vertebrae
 from .derive.discs import disc_between
-from .derive.tubes import center_curve, front_of, measure_tube, tube_mask
+from .derive.tubes import center_curve, front_of, measure_tube, tube_of
 from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, split_body
 from .errors import InputError
 from .geometry.curves import Curve
@@ -41,9 +41,9 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     down = _down(labels, bones, windows)
     step(progress, 0.1, "Following the canal")
     labels, notes = _with_canal(labels, bones, part(progress, 0.1, 0.4))
-    mask = tube_mask(labels, CANAL_KINDS) if labels.values((Kind.CANAL, Kind.DURAL_SAC)) else None
-    cord_mask = tube_mask(labels, [Kind.CORD])
-    guide = mask or cord_mask
+    filled = tube_of(labels, CANAL_KINDS, down) if labels.values((Kind.CANAL, Kind.DURAL_SAC)) else None
+    cord_filled = tube_of(labels, [Kind.CORD], down)
+    guide = filled or cord_filled
     centerline = center_curve(guide, down) if guide is not None else None
     if guide is None or centerline is None:
         raise InputError(_no_canal(labels))
@@ -61,8 +61,8 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     labels = _with_discs(labels, vertebrae, motion)
     directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
     canal = _turned(rough, directions, _canal_kind(labels), labels.is_derived(labels.values(Kind.CANAL))) \
-        if mask is not None else None
-    cord = measure_tube(cord_mask, Kind.CORD, centerline, directions) if cord_mask is not None else None
+        if filled is not None else None
+    cord = measure_tube(cord_filled, Kind.CORD, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
     return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast, provisional, notes)
 

@@ -9,7 +9,7 @@ from scipy.ndimage import label
 from ..anatomy import Kind
 from ..geometry.curves import Curve, principal_curve
 from ..geometry.frames import Frame
-from ..geometry.occupancy import occupancy
+from ..geometry.occupancy import Occupancy, occupancy
 from ..geometry.sections import sections
 from ..spine import Tube
 from ..volume import LabelMap, Volume, bounding_box
@@ -22,8 +22,11 @@ FRAGMENT_SHARE = 0.05
 MIN_LENGTH_MM = 8.0
 
 
-def tube_mask(labels: LabelMap, kinds: Iterable[Kind]) -> Volume | None:
-    """The cropped boolean volume of all labels of these kinds, crumbs left out; ``None`` when there is nothing."""
+def tube_of(labels: LabelMap, kinds: Iterable[Kind], down: FloatArray) -> Occupancy | None:
+    """What all labels of these kinds fill, crumbs left out; ``None`` when there is nothing.
+
+    :param down: (3,) from head to foot.
+    """
     values = labels.values(kinds)
     if not values:
         return None
@@ -37,26 +40,25 @@ def tube_mask(labels: LabelMap, kinds: Iterable[Kind]) -> Volume | None:
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
         cropped = cropped.with_array(np.isin(parts, np.flatnonzero(sizes > FRAGMENT_SHARE * sizes.max())))
-    return cropped
+    return occupancy(cropped, down)
 
 
-def center_curve(mask: Volume, down: FloatArray) -> Curve | None:
+def center_curve(filled: Occupancy, down: FloatArray) -> Curve | None:
     """The centerline of a tube, from head to foot; ``None`` where it is too short to have one.
 
     :param down: (3,) from head to foot.
     """
-    points = mask.to_ras(np.argwhere(mask.array))
+    points = filled.to_ras(np.argwhere(filled.array > 0.5))
     if len(points) < 30 or np.ptp(points @ down) < MIN_LENGTH_MM:
         return None
-    return principal_curve(points, down, bin_mm=max(1.0, float(mask.spacing.min())))
+    return principal_curve(points, down, bin_mm=max(1.0, float(filled.spacing.min())))
 
 
-def measure_tube(mask: Volume, kind: Kind, centerline: Curve, anterior: FloatArray, derived: bool = False) -> Tube:
+def measure_tube(filled: Occupancy, kind: Kind, centerline: Curve, anterior: FloatArray, derived: bool = False) -> Tube:
     """Cross-sections every ``STEP_MM`` along a centerline.
 
     :param anterior: (N, 3) for each of the centerline's points.
     """
-    filled = occupancy(mask, centerline.position(centerline.length) - centerline.position(0.0))
     s = np.arange(0.0, centerline.length, STEP_MM)
     index = np.abs(centerline.arc_length[:, None] - s[None, :]).argmin(axis=0)
     frames = [Frame.from_axes(origin, -down, front) for origin, down, front in

@@ -18,6 +18,8 @@ FloatArray = NDArray[np.floating]
 
 THICK_RATIO = 1.8
 """Slices this much thicker than the pixels are restored between."""
+ROW_SIGMA = 0.7
+"""Chords are smoothed over neighboring rows, in rows: enough for the voxels' stairs, too little to fill a narrow place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ def occupancy(mask: Volume, along: Vector, margin_mm: float = 4.0) -> Occupancy:
 def _restore_between_slices(mask: Volume, thick: int, chord: int) -> Occupancy:
     row = 3 - thick - chord
     factor = int(np.ceil(mask.spacing[thick] / mask.spacing[[row, chord]].max()))
-    middle, half_squared, filled = _chords(np.transpose(mask.array, (row, thick, chord)), mask.spacing[row])
+    middle, half_squared, filled = _chords(np.transpose(mask.array, (row, thick, chord)))
     middle, half_squared = _refine(middle, half_squared, filled, factor)
     place = np.arange(mask.shape[chord])
     half = np.sqrt(np.maximum(half_squared, 0.0))[..., None]
@@ -74,7 +76,7 @@ def _restore_between_slices(mask: Volume, thick: int, chord: int) -> Occupancy:
     return Occupancy(np.transpose(fine, np.argsort((row, thick, chord))), matrix, mask.name, mask.ijk_to_ras[:3, :3])
 
 
-def _chords(rows: NDArray[np.bool_], row_mm: float) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+def _chords(rows: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Middle and squared half length, in voxels, of what is set in each row; smoothed over neighboring rows.
 
     :param rows: (row, slice, chord).
@@ -82,10 +84,10 @@ def _chords(rows: NDArray[np.bool_], row_mm: float) -> tuple[FloatArray, FloatAr
     filled = rows.any(axis=2)
     first = rows.argmax(axis=2)
     last = rows.shape[2] - 1 - rows[:, :, ::-1].argmax(axis=2)
-    weight = gaussian_filter1d(filled.astype(float), 1.0 / row_mm, axis=0, mode="constant")
+    weight = gaussian_filter1d(filled.astype(float), ROW_SIGMA, axis=0, mode="constant")
 
     def smooth(values: FloatArray) -> FloatArray:
-        total = gaussian_filter1d(np.where(filled, values, 0.0), 1.0 / row_mm, axis=0, mode="constant")
+        total = gaussian_filter1d(np.where(filled, values, 0.0), ROW_SIGMA, axis=0, mode="constant")
         return np.where(filled, total / np.maximum(weight, 1e-6), 0.0)
 
     return smooth((first + last) / 2.0), smooth(((last - first + 1) / 2.0) ** 2), filled
@@ -93,58 +95,51 @@ def _chords(rows: NDArray[np.bool_], row_mm: float) -> tuple[FloatArray, FloatAr
 
 def _refine(middle: FloatArray, half_squared: FloatArray, filled: NDArray[np.bool_],
             factor: int) -> tuple[FloatArray, FloatArray]:
-    """Both at ``factor`` times as many slices."""
-    outer = _extrapolated(half_squared, filled)
-    squared = np.where(filled, half_squared, outer)
-    nearest = np.where(filled, middle, _from_neighbors(middle, filled))
+    """Both at ``factor`` times as many slices; the squared half length is negative where there is nothing.
+
+    :param middle, half_squared, filled: (row, slice).
+    """
     count = filled.shape[1]
     at = np.clip((np.arange(count * factor) + 0.5) / factor - 0.5, 0, count - 1)
-    low = np.minimum(at.astype(int), count - 2) if count > 1 else np.zeros(len(at), int)
+    low = np.minimum(at.astype(int), max(count - 2, 0))
     share = at - low
-    return tuple(_cubic(values, low, share) for values in (nearest, squared))  # type: ignore[return-value]
+    left, right = filled[:, low], filled[:, np.minimum(low + 1, count - 1)]
+    fine = []
+    for values, beyond in ((middle, _tangent), (half_squared, _parabola)):
+        inner = _between(values, filled, low, share)
+        ahead = beyond(values, filled, low, 1, share)
+        behind = beyond(values, filled, np.minimum(low + 1, count - 1), -1, 1.0 - share)
+        fine.append(np.select([left & right, left, right], [inner, ahead, behind], -1.0))
+    return fine[0], fine[1]
 
 
-def _cubic(values: FloatArray, low: NDArray[np.int_], share: FloatArray) -> FloatArray:
-    """Quadratic-exact interpolation along axis 1 between ``low`` and ``low + 1``."""
-    count = values.shape[1]
-    a, b, c, d = (values[:, np.clip(low + k, 0, count - 1)] for k in (-1, 0, 1, 2))
-    return b + share * (c - b) - share * (1 - share) * (a - b - c + d) / 4.0
+def _at(values: NDArray, index: NDArray[np.int_]) -> NDArray:
+    """Slices by index, empty outside."""
+    inside = (index >= 0) & (index < values.shape[1])
+    return np.where(inside, values[:, np.clip(index, 0, values.shape[1] - 1)], 0)
 
 
-def _extrapolated(squared: FloatArray, filled: NDArray[np.bool_]) -> FloatArray:
-    """Squared half lengths (negative) in the two empty slices beside filled ones, on the parabola of the last three.
-
-    :param squared: (row, slice).
-    """
-    out = np.full(squared.shape, -np.inf)
-    for sign in (1, -1):
-        for steps in (2, 1):
-            q0, q1, q2 = (_shifted(squared, sign * (steps + n)) for n in range(3))
-            f0, f1, f2 = (_shifted(filled, sign * (steps + n)).astype(bool) for n in range(3))
-            between = _shifted(filled, sign).astype(bool) if steps == 2 else np.zeros_like(filled)
-            slope = np.where(f1, np.minimum(q0 - q1, 0.0), -q0)
-            bend = np.where(f2, np.minimum(q0 - 2 * q1 + q2, 0.0), 0.0)
-            value = q0 + steps * slope + steps * (steps + 1) / 2 * bend
-            here = f0 & ~filled & ~between
-            out = np.where(here, np.maximum(out, np.clip(value, -20 * q0, -0.02 * q0)), out)
-    return np.where(np.isfinite(out), out, -1.0)
+def _between(values: FloatArray, filled: NDArray[np.bool_], low: NDArray[np.int_], share: FloatArray) -> FloatArray:
+    """Interpolation between filled neighbors, exact for parabolas."""
+    b, c = _at(values, low), _at(values, low + 1)
+    a = np.where(_at(filled, low - 1), _at(values, low - 1), 2 * b - c)
+    d = np.where(_at(filled, low + 2), _at(values, low + 2), 2 * c - b)
+    return b + share * (c - b) - share * (1.0 - share) * (a - b - c + d) / 4.0
 
 
-def _from_neighbors(middle: FloatArray, filled: NDArray[np.bool_]) -> FloatArray:
-    """The middle of empty slices, continued from the next filled one or two."""
-    out = np.zeros_like(middle)
-    for sign in (1, -1):
-        m0, m1 = _shifted(middle, sign), _shifted(middle, 2 * sign)
-        f0, f1 = _shifted(filled, sign).astype(bool), _shifted(filled, 2 * sign).astype(bool)
-        out = np.where(f0 & ~filled, np.where(f1, 2 * m0 - m1, m0), out)
-    return out
+def _tangent(values: FloatArray, filled: NDArray[np.bool_], last: NDArray[np.int_], step: int,
+             share: FloatArray) -> FloatArray:
+    """Straight on from the last filled slice, by ``share`` of a slice; at most one voxel aside."""
+    slope = np.where(_at(filled, last - step), _at(values, last) - _at(values, last - step), 0.0)
+    return _at(values, last) + share * np.clip(slope, -1.0, 1.0)
 
 
-def _shifted(values: NDArray, by: int) -> NDArray:
-    """Neighbors along axis 1: element ``[r, k]`` is ``values[r, k - by]``, zero from outside."""
-    out = np.zeros_like(values)
-    if by > 0:
-        out[:, by:] = values[:, :-by]
-    else:
-        out[:, :by] = values[:, -by:]
-    return out
+def _parabola(values: FloatArray, filled: NDArray[np.bool_], last: NDArray[np.int_], step: int,
+              share: FloatArray) -> FloatArray:
+    """On from the last three filled slices, reaching zero before the next (which is empty)."""
+    q0, q1, q2 = (_at(values, last - n * step) for n in range(3))
+    f1, f2 = (_at(filled, last - n * step).astype(bool) for n in (1, 2))
+    slope = np.where(f1, np.minimum(q0 - q1, 0.0), -q0)
+    bend = np.where(f1 & f2, np.minimum(q0 - 2 * q1 + q2, 0.0), 0.0)
+    excess = np.maximum(q0 + slope + bend, 0.0)
+    return q0 + share * (slope - excess) + share * (share + 1.0) / 2.0 * bend

@@ -27,6 +27,8 @@ BOUNDARY_SHARE = 0.15
 segmentation's threshold)."""
 END_SHARE = 0.28
 """The same for the two ends of a diameter, each on its own."""
+PLACE_MM = 0.7
+"""Standard uncertainty of where along the canal a level is; it matters where the canal widens or narrows."""
 THICK_MM = 3.5
 COARSE_MM = 2.5
 
@@ -59,16 +61,22 @@ class Profile:
     def transverse_diameter(self) -> FloatArray:
         return self._smooth(self.tube.transverse_diameter)
 
-    def uncertainty(self, quantity: str, section: Section) -> float:
-        """One standard deviation of a quantity at a section."""
+    def uncertainty(self, quantity: str, index: int) -> float:
+        """One standard deviation of a quantity at a section: of its outline and of its place."""
+        section = self.tube.sections[index]
+        assert section is not None
         frame, resolution = section.frame, self.tube.resolution
         if quantity == "area":
             in_plane = np.stack([frame.right, frame.anterior]) @ resolution
-            return BOUNDARY_SHARE * section.perimeter * float(np.sqrt(np.square(in_plane).sum() / 2.0))
-        along = frame.anterior if quantity == "ap_diameter" else frame.right
-        extent = float(np.linalg.norm(resolution.T @ along))
-        coarsest = float(np.linalg.norm(resolution, axis=0).max())
-        return float(np.sqrt(2.0) * END_SHARE * np.hypot(extent, 0.25 * coarsest))
+            drawn = BOUNDARY_SHARE * section.perimeter * float(np.sqrt(np.square(in_plane).sum() / 2.0))
+        else:
+            along = frame.anterior if quantity == "ap_diameter" else frame.right
+            coarsest = float(np.linalg.norm(resolution, axis=0).max())
+            drawn = float(np.sqrt(2.0)) * END_SHARE * float(
+                np.hypot(np.linalg.norm(resolution.T @ along), 0.25 * coarsest))
+        near = getattr(self, quantity)[max(index - 2, 0):index + 3]
+        slope = float(np.ptp(near[np.isfinite(near)])) / max(float(np.ptp(self.tube.s[max(index - 2, 0):index + 3])), 0.5)
+        return float(np.hypot(drawn, PLACE_MM * slope))
 
 
 QUANTITIES = (("area", "mm2"), ("ap_diameter", "mm"), ("transverse_diameter", "mm"))
@@ -174,7 +182,7 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
         CUTOFFS, key, place, profile.tube.kind, value, settings.get(f"{key}_cutoff"))
     if found and quantity == "area" and profile.tube.kind is Kind.CANAL:
         flags = (*flags, "area_cutoff_for_dural_sac")
-    yield Measurement(key, place, value, unit, None, profile.uncertainty(quantity, section), quality_of(flags), flags,
+    yield Measurement(key, place, value, unit, None, profile.uncertainty(quantity, index), quality_of(flags), flags,
                       found, _geometry(quantity, section))
 
 
