@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/spine-analysis run $(INPUT) $(if $(SEGMENTATION),--segmentation $(SEGMENTATION)) -o demo/results --overwrite
 else
 demo: setup
-	$(BIN)/python -m SpineAnalysisLib.phantoms demo
+	$(BIN)/python -m SpineAnalysisLib.phantoms stenotic_lumbar demo
 	$(BIN)/spine-analysis run demo/image.nii.gz --segmentation demo/segmentation.nii.gz -o demo/results --overwrite
 endif
 

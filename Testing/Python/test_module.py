@@ -1,0 +1,139 @@
+"""The Slicer module: its description, its panel's file, its parameters, its logic on nodes."""
+
+import ast
+import re
+import types
+import unittest
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from Harness import slicer_application
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCE = REPOSITORY / "SpineAnalysis" / "SpineAnalysis.py"
+PANEL = ElementTree.parse(REPOSITORY / "SpineAnalysis" / "Resources" / "UI" / "SpineAnalysis.ui").getroot()
+WIDGETS = {widget.get("name"): widget for widget in PANEL.iter("widget")}
+
+
+@pytest.fixture(scope="module")
+def module() -> types.ModuleType:
+    slicer_application.install()
+    import SpineAnalysis
+
+    return SpineAnalysis
+
+
+@pytest.fixture
+def logic(module):
+    slicer.mrmlScene.Clear()
+    return module.SpineAnalysisLogic()
+
+
+def bound_parameters() -> dict[str, str]:
+    """Field of the parameter node -> class of the widget that is bound to it."""
+    return {prop.find("string").text: widget.get("class") for widget in WIDGETS.values()
+            for prop in widget.findall("property") if prop.get("name") == "SlicerParameterName"}
+
+
+def test_slicer_learns_what_the_module_is(module, monkeypatch):
+    connected = []
+    monkeypatch.setattr(slicer, "app", types.SimpleNamespace(connect=lambda *signal: connected.append(signal)),
+                        raising=False)
+    parent = types.SimpleNamespace(path=str(SOURCE))
+    module.SpineAnalysis(parent)
+    assert parent.title == "Spine Analysis"
+    assert parent.categories == ["Quantification"]
+    assert "Not a medical device" in parent.helpText
+    assert connected == [("startupCompleted()", module.registerSampleData)]
+
+
+def test_the_panel_is_bound_to_the_parameters(module):
+    fields = set(module.SpineAnalysisParameterNode.__annotations__)
+    assert bound_parameters() == {"inputVolume": "qMRMLNodeComboBox", "inputSegmentation": "qMRMLNodeComboBox",
+                                  "contrast": "QComboBox"}
+    assert fields - bound_parameters().keys() == {"scheme"}, "which the widget binds, as the library names the schemes"
+
+
+def test_the_panel_has_every_widget_that_the_code_uses():
+    used = set(re.findall(r"self\.ui\.(\w+)", SOURCE.read_text()))
+    assert used
+    assert used <= WIDGETS.keys()
+
+
+def test_node_selectors_follow_the_scene():
+    selectors = {name for name, widget in WIDGETS.items() if widget.get("class") == "qMRMLNodeComboBox"}
+    connected = {c.find("receiver").text for c in PANEL.iter("connection")
+                 if c.find("signal").text == "mrmlSceneChanged(vtkMRMLScene*)"}
+    assert selectors == connected
+
+
+def test_every_class_of_the_panel_is_declared():
+    declared = {widget.find("class").text for widget in PANEL.iter("customwidget")}
+    assert {w.get("class") for w in WIDGETS.values() if not w.get("class").startswith("Q")} == declared
+
+
+def test_what_users_read_can_be_translated():
+    """Texts of the widget go through _(), those of the panel are strings that Qt translates."""
+    shown = {"setStatusTip", "errorDisplay", "showStatusMessage", "tryWithErrorDisplay", "confirmOkCancelDisplay",
+             "progressDialog"}
+    bare = []
+    for node in ast.walk(ast.parse(SOURCE.read_text())):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            bare += [a.value for a in node.args if name in shown and isinstance(a, ast.Constant)
+                     and isinstance(a.value, str)]
+    assert bare == []
+
+
+def test_parameters_live_in_the_scene(module, logic):
+    parameters = logic.getParameterNode()
+    assert (parameters.inputVolume, parameters.scheme, parameters.contrast) == (None, "auto", "auto")
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    parameters.inputVolume, parameters.scheme, parameters.contrast = volume, "verse", "T2"
+    again = module.SpineAnalysisLogic().getParameterNode()
+    assert again.inputVolume is volume
+    assert (again.scheme, again.contrast) == ("verse", "T2")
+
+
+def test_schemes_are_those_of_the_library(logic):
+    from SpineAnalysisLib.schemes import SCHEMES
+
+    assert logic.schemes() == ["auto", *SCHEMES]
+
+
+def test_the_modules_own_test_passes(module):
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(module.SpineAnalysisTest).run(result)
+    assert [text for _, text in result.failures + result.errors] == []
+    assert result.testsRun == 3
+
+
+def test_findings_are_shown_as_text(module):
+    analysis = types.SimpleNamespace(findings=("L4-L5 <narrow>", "L3-L4 mild"), doubts=("levels & all",))
+    shown = module.findingsAsHtml(analysis)
+    assert shown.index("L4-L5 &lt;narrow&gt;") < shown.index("L3-L4 mild") < shown.index("levels &amp; all")
+    assert "<li>" in module.findingsAsHtml(types.SimpleNamespace(findings=(), doubts=()))
+
+
+def test_a_report_is_written(module, logic, tmp_path):
+    analysis = logic.analyze(*logic.loadSample())
+    logic.writeReport(analysis, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "L4-L5" in text
+    assert "not a medical device" in text.lower()
+
+
+def test_a_label_map_is_as_good_as_a_segmentation(logic):
+    _scan, segmentation = logic.loadSample(scan=False)
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    identifiers = list(segmentation.GetSegmentation().GetSegmentIDs())
+    slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(segmentation, identifiers, labels)
+    own = np.array([0, *(segmentation.GetSegmentation().GetSegment(i).GetLabelValue() for i in identifiers)], np.uint16)
+    slicer.util.updateVolumeFromArray(labels, own[slicer.util.arrayFromVolume(labels)])
+    analysis = logic.analyze(None, labels, "spineanalysis")
+    assert "L4-L5" in analysis.findings[0]
+    assert str(analysis.spine.vertebrae[-1].level) == "S1"
