@@ -1,0 +1,49 @@
+"""A scene that was saved and loaded brings back parameters and results.  Runs in Slicer and in plain Python."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+import slicer
+
+try:
+    import slicer.ScriptedLoadableModule
+except ImportError:  # outside Slicer's application
+    from Harness import slicer_application
+
+    slicer_application.install()
+
+from SpineAnalysis import SpineAnalysisLogic
+from SpineAnalysisLib import headless
+from SpineAnalysisLib.mrml.results import find_result
+
+
+class SceneRoundTrip(unittest.TestCase):
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+        logic = SpineAnalysisLogic()
+        _scan, segmentation = logic.loadSample(scan=False)
+        logic.analyze(None, segmentation)
+        parameters = logic.getParameterNode()
+        parameters.inputSegmentation, parameters.scheme, parameters.contrast = segmentation, "verse", "T2"
+        self.segments = segmentation.GetSegmentation().GetNumberOfSegments()
+        self.name = f"Spine analysis: {segmentation.GetName()}"
+
+    def test_parameters_and_results_come_back(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            headless.write_mrb(slicer.mrmlScene, Path(folder) / "scene.mrb")
+            slicer.mrmlScene.Clear()
+            SpineAnalysisLogic().getParameterNode().scheme = "auto"  # singletons outlive Clear()
+            headless.read_mrb(slicer.mrmlScene, Path(folder) / "scene.mrb")
+        parameters = SpineAnalysisLogic().getParameterNode()
+        assert (parameters.scheme, parameters.contrast) == ("verse", "T2")
+        assert parameters.inputSegmentation.GetSegmentation().GetNumberOfSegments() == self.segments
+        hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+        assert hierarchy.GetItemByName(self.name) != hierarchy.GetInvalidItemID()
+        result = find_result(slicer.mrmlScene, self.name, "segmentation")
+        assert result.GetSegmentation().GetNthSegment(0).GetName() == "T12 vertebra"
+        assert find_result(slicer.mrmlScene, self.name, "centerline").GetNumberOfControlPoints() > 10
+
+
+if __name__ == "__main__":
+    unittest.main()
