@@ -83,10 +83,9 @@ class Host:
 
     def close(self) -> None:
         """Remove all nodes and files."""
-        segmentations = self.scene.GetNodesByClass("vtkMRMLSegmentationNode")
-        for index in range(segmentations.GetNumberOfItems()):
+        for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
             # Or else every segment is first erased from the label map that it shares with all others, which takes long.
-            segmentation = segmentations.GetItemAsObject(index).GetSegmentation()
+            segmentation = self.scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode").GetSegmentation()
             segmentation.RemoveRepresentation(segmentation.GetSourceRepresentationName())
         self.scene.Clear(1)
         self._remote_io.RemoveDataIOFromScene()

@@ -82,11 +82,12 @@ def test_scene_comes_back_with_the_same_nodes_and_values(tmp_path: Path) -> None
         assert np.allclose(values, expected, equal_nan=True)
 
 
-def test_scene_opens_on_the_worst_level(tmp_path: Path) -> None:
+def test_scene_opens_on_the_worst_level(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_scene(mrml_phantom.analysis(), tmp_path / "scene.mrb")
     worst = next(m for m in mrml_phantom.measurements() if m.grades).geometry.frame
     with headless.fresh_scene() as scene:
         headless.read_mrb(scene, tmp_path / "scene.mrb")
+        assert capfd.readouterr() == ("", "")
         image = find_result(scene, TITLE, "image")
         for name in ("Red", "Yellow", "Green"):
             assert scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode").GetBackgroundVolumeID() == image.GetID()

@@ -24,6 +24,9 @@ PLANE_ATTRIBUTE = "SpineAnalysis.plane"
 ALWAYS_DRAWN = "canal_area"
 """Segments show this measurement even where it is normal: it tells where the canal is narrowest."""
 
+SHOWN_FROM = Severity.MODERATE
+"""From here on a measurement is visible at once; milder ones are there to be switched on."""
+
 SEVERITY_COLORS: Mapping[Severity, tuple[float, float, float]] = {
     Severity.NORMAL: (0.18, 0.70, 0.77), Severity.MILD: (0.88, 0.71, 0.0),
     Severity.MODERATE: (0.94, 0.54, 0.14), Severity.SEVERE: (0.90, 0.28, 0.30),
@@ -97,7 +100,7 @@ def drawn(measurements: Iterable[Measurement], definitions: Mapping[str, Definit
 
 
 def add_measurement(folder: ResultFolder, record: Measurement, definition: Definition, subfolder: int) -> Any:
-    """One record as a locked line, curve or point that says its value; visible where it is abnormal."""
+    """One record as a locked line, curve or point that says its value; visible where it is clearly abnormal."""
     geometry = record.geometry
     assert geometry is not None, "only records with geometry are drawn"
     where = " ".join(str(part) for part in (record.level, record.side) if part is not None)
@@ -113,7 +116,7 @@ def add_measurement(folder: ResultFolder, record: Measurement, definition: Defin
     display = node.GetDisplayNode()
     _style(display, SEVERITY_COLORS[record.severity])
     display.SetPropertiesLabelVisibility(True)
-    display.SetVisibility(record.severity > Severity.NORMAL)
+    display.SetVisibility(record.severity >= SHOWN_FROM)
     node.SetLocked(True)
     return node
 
@@ -166,6 +169,7 @@ def _style(display: Any, color: tuple[float, float, float]) -> None:
     display.SetColor(*color)
     display.SetSelectedColor(*color)
     display.SetGlyphScale(0.5)
+    display.SetLineThickness(0.8)  # of a glyph
     display.SetTextScale(3.0)
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(False)

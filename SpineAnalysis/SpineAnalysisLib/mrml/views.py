@@ -15,6 +15,7 @@ from .show import ResultNodes
 
 _SLICES = ("Red", "Yellow", "Green")
 _VIEW = "1"
+_ORIENTATION = "Section"  # Slicer makes an XML attribute of it
 _FROM = unit(np.array([0.75, 1.0, 0.1]))  # the camera stands to the right and in front of the patient
 _VIEW_ANGLE_DEG = 30.0
 _MARGIN = 1.25  # room around the spine in a view
@@ -44,10 +45,16 @@ def arrange_views(scene: Any, analysis: Analysis, nodes: ResultNodes) -> None:
 
 
 def look_at(slice_node: Any, plane: Frame) -> None:
-    """Turn a slice view into a plane, seen from below as radiologists do: the patient's right is on the left."""
+    """Turn a slice view into a plane, seen from below as radiologists do: the patient's right is on the left.
+
+    The view offers the orientation by name from then on; without a name, Slicer logs an error when it loads the scene.
+    """
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack([-plane.right, plane.anterior, plane.superior], axis=1)
     matrix[:3, 3] = plane.origin
+    if slice_node.HasSliceOrientationPreset(_ORIENTATION):
+        slice_node.RemoveSliceOrientationPreset(_ORIENTATION)
+    slice_node.AddSliceOrientationPreset(_ORIENTATION, slicer.util.vtkMatrixFromArray(matrix[:3, :3]))
     slice_node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
     slice_node.UpdateMatrices()
 
