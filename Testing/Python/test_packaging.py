@@ -1,5 +1,6 @@
 """What is installed, published and shown to others."""
 
+import importlib
 import json
 import re
 import shutil
@@ -142,3 +143,13 @@ def test_the_command_exists():
 
     assert ran.returncode == 0, ran.stderr
     assert __version__ in ran.stdout
+
+
+def test_the_readme_names_every_label_scheme_and_only_what_can_be_imported():
+    from SpineAnalysisLib.schemes import SCHEMES
+
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [name for name in SCHEMES if f"`{name}`" not in readme] == []
+    imported = re.findall(r"^from (SpineAnalysisLib[\w.]*) import (\w+)$", readme, re.MULTILINE)
+    assert len(imported) >= 4
+    assert [name for module, name in imported if not hasattr(importlib.import_module(module), name)] == []
