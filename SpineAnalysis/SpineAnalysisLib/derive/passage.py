@@ -140,15 +140,16 @@ def _cast(walls: Volume, content: Volume, axis: Axis, s: FloatArray) -> tuple[Fl
     index = np.moveaxis(walls.to_ijk(points), -1, 0)
     filled = _sampled(walls, index)
     blocked = filled >= 0.5
+    blocked &= ~blocked[..., :1]  # an axis that strays into a wall says nothing about the passage
     blocked[..., -1] = True
     first = np.maximum(blocked.argmax(axis=-1), 1)
     high, low = (np.take_along_axis(filled, n[..., None], -1)[..., 0] for n in (first, first - 1))
     share = np.clip((0.5 - low) / np.maximum(high - low, 1e-6), 0.0, 1.0)
-    distance = np.minimum((first - 1 + share) * RAY_STEP_MM, REACH_MM)
-    known = (_sampled(content, index) >= 0.5) & (np.arange(len(_RADII)) < first[..., None])
+    distance = np.where(first < len(_RADII) - 1, (first - 1 + share) * RAY_STEP_MM, REACH_MM)
+    known = (_sampled(content, index, order=0) > 0) & (np.arange(len(_RADII)) < first[..., None])
     last = len(_RADII) - 1 - known[..., ::-1].argmax(axis=-1)
     return distance, np.where(known.any(axis=-1), last * RAY_STEP_MM, 0.0)
 
 
-def _sampled(volume: Volume, index: FloatArray) -> FloatArray:
-    return map_coordinates(volume.array, index, output=np.float32, order=1, mode="constant", cval=0.0)
+def _sampled(volume: Volume, index: FloatArray, order: int = 1) -> FloatArray:
+    return map_coordinates(volume.array, index, output=np.float32, order=order, mode="constant", cval=0.0)

@@ -19,10 +19,12 @@ FloatArray = NDArray[np.floating]
 Windows = Sequence[tuple[slice, slice, slice] | None]
 
 PIXEL_MM = 1.5
+HALF = 50
+"""Pixels from a vertebra's center to the border of its shadow."""
 HOLE_MM2 = (40.0, 700.0)
 """Plausible areas of the hole: an upper sacral canal is small, an atlas wide."""
 TILTS_DEG = (0.0, 12.0, 24.0, 36.0)
-TILT_DIRECTIONS = 8
+TILT_DIRECTIONS = 6
 PARTIAL = 0.35
 """A vertebra with less bone than this share of the median is cut off; its centroid says little."""
 SACRUM_MM = 35.0
@@ -113,54 +115,53 @@ def _beside(points: FloatArray, other: FloatArray, axis: Vector) -> FloatArray:
 
 def _ring(level: Level, points: FloatArray, axis: Vector) -> Ring | None:
     """The largest plausible hole over all views near an axis."""
-    best = None
-    for view in _views(points.mean(axis=0), axis):
-        seen = view.to_frame(points)
-        hole = _hole(seen)
-        if hole is not None and (best is None or hole.area > best[0].area):
-            best = hole, view, seen
+    best: tuple[float, Frame, NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    for view in _views(points, axis):
+        shadow = _shadow(points, view)
+        hole = _largest_hole(shadow)
+        area = float(hole.sum()) * PIXEL_MM**2
+        if area >= HOLE_MM2[0] and (best is None or area > best[0]):
+            best = area, view, shadow, hole
     if best is None:
         return None
-    hole, view, seen = best
-    wall = seen[np.linalg.norm(seen[:, :2] - hole.center, axis=1) < np.sqrt(hole.area / np.pi) + WALL_MM, 2]
+    area, view, shadow, hole = best
+    depth = distance_transform_edt(shadow)
+    center, body = ((np.argwhere(part).mean(axis=0) - HALF) * PIXEL_MM for part in (hole, depth > 0.9 * depth.max()))
+    seen = view.to_frame(points)
+    wall = seen[np.linalg.norm(seen[:, :2] - center, axis=1) < np.sqrt(area / np.pi) + WALL_MM, 2]
     bottom, top = np.percentile(wall, [2, 98])
-    to_body = np.append(hole.body - hole.center, 0.0) @ view.axes
-    frame = Frame.from_axes(view.to_ras(np.append(hole.center, (bottom + top) / 2.0)), view.superior, to_body)
-    return Ring(level, frame, hole.area, (top - bottom) / 2.0)
+    to_body = np.append(body - center, 0.0) @ view.axes
+    frame = Frame.from_axes(view.to_ras(np.append(center, (bottom + top) / 2.0)), view.superior, to_body)
+    return Ring(level, frame, area, (top - bottom) / 2.0)
 
 
-def _views(origin: Vector, axis: Vector) -> Iterator[Frame]:
-    base = Frame.from_axes(origin, axis, np.eye(3)[np.argmin(np.abs(axis))])
+def _views(points: FloatArray, axis: Vector) -> Iterator[Frame]:
+    """Frames at the points' center whose S axes lie about an axis; most tilt in the plane in which spines bend."""
+    center = points.mean(axis=0)
+    around = np.eye(3) - np.outer(axis, axis)
+    across = around @ np.cov(points.T) @ around
+    width = np.linalg.eigh(across)[1][:, -1]
+    base = Frame.from_axes(center, axis, np.cross(axis, width))
     yield base
     for tilt in np.radians(TILTS_DEG[1:]):
         for turn in np.arange(TILT_DIRECTIONS) * 2 * np.pi / TILT_DIRECTIONS:
-            aside = np.cos(turn) * base.right + np.sin(turn) * base.anterior
-            yield Frame.from_axes(origin, np.cos(tilt) * axis + np.sin(tilt) * aside, base.anterior)
+            aside = np.sin(turn) * base.right + np.cos(turn) * base.anterior
+            yield Frame.from_axes(center, np.cos(tilt) * axis + np.sin(tilt) * aside, base.anterior)
 
 
-@dataclass(frozen=True, eq=False)
-class _Hole:
-    """In the plane of a view; ``body`` is the middle of the widest bone."""
+def _shadow(points: FloatArray, view: Frame) -> NDArray[np.bool_]:
+    """Pixels that points cover, seen along a frame's S axis; its origin is in the middle."""
+    pixel = np.rint((points - view.origin) @ (np.stack([view.right, view.anterior], axis=1) / PIXEL_MM)).astype(int)
+    inside = np.clip(pixel, 1 - HALF, HALF - 1) + HALF
+    shadow = np.zeros((2 * HALF + 1, 2 * HALF + 1), bool)
+    shadow[inside[:, 0], inside[:, 1]] = True
+    return binary_closing(shadow)
 
-    center: FloatArray
-    area: float
-    body: FloatArray
 
-
-def _hole(seen: FloatArray) -> _Hole | None:
-    """The largest plausible hole in the shadow of points, seen along their third axis."""
-    low = seen[:, :2].min(axis=0) - 3 * PIXEL_MM
-    pixel = np.round((seen[:, :2] - low) / PIXEL_MM).astype(int)
-    shadow = np.zeros(pixel.max(axis=0) + 4, bool)
-    shadow[pixel[:, 0], pixel[:, 1]] = True
-    shadow = binary_closing(shadow)
-    parts, count = label(binary_fill_holes(shadow) & ~shadow)
-    areas = np.bincount(parts.ravel(), minlength=count + 1)[1:] * PIXEL_MM**2
-    plausible = np.flatnonzero((areas >= HOLE_MM2[0]) & (areas <= HOLE_MM2[1]))
-    if plausible.size == 0:
-        return None
-    largest = plausible[np.argmax(areas[plausible])]
-    depth = distance_transform_edt(shadow)
-    widest = np.argwhere(depth > 0.9 * depth.max()).mean(axis=0)
-    center = np.argwhere(parts == largest + 1).mean(axis=0)
-    return _Hole(low + center * PIXEL_MM, float(areas[largest]), low + widest * PIXEL_MM)
+def _largest_hole(shadow: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest hole that is not too large; empty where there is none."""
+    parts, _ = label(binary_fill_holes(shadow) & ~shadow)
+    areas = np.bincount(parts.ravel(), minlength=2) * PIXEL_MM**2
+    areas[0] = 0.0
+    areas[areas > HOLE_MM2[1]] = 0.0
+    return np.asarray(parts == areas.argmax()) if areas.any() else np.zeros_like(shadow)
