@@ -8,7 +8,7 @@ from scipy.ndimage import find_objects
 
 from .anatomy import Kind, Level, Segment, Structure, segments
 from .derive.bodies import anterior_directions, transported
-from .derive.canal import derive_canal
+from .derive.canal import NO_ARCH, derive_canal
 from .derive.cord_levels import cord_level_vertebrae
 from .derive.discs import disc_between
 from .derive.tubes import center_curve, front_of, measure_tube, tube_of
@@ -64,7 +64,8 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
         if filled is not None else None
     cord = measure_tube(cord_filled, Kind.CORD, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
-    return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast, provisional, notes)
+    return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast,
+                 provisional=provisional, notes=notes)
 
 
 def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, ...]]) -> FloatArray:
@@ -84,9 +85,14 @@ def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, .
 def _with_canal(labels: LabelMap, bones: list[Bone], progress: Progress) -> tuple[LabelMap, tuple[str, ...]]:
     if labels.values((Kind.CANAL, Kind.DURAL_SAC)) or not bones:
         return labels, ()
-    mask, notes = derive_canal(labels, progress)
+    mask, flags = derive_canal(labels, progress)
     if mask is None:
-        return labels, notes
+        return labels, ()
+    open_arches = [flag.removeprefix(f"{NO_ARCH}_") for flag in flags if flag.startswith(NO_ARCH)]
+    notes = (f"No closed arch was found at {', '.join(open_arches)}: the canal is uncertain there.",) \
+        if open_arches else ()
+    without_content = {v: s for v, s in labels.structures.items() if s.kind is not Kind.CANAL_CONTENT}
+    labels = replace(labels, structures=without_content)  # the canal takes its place
     return labels.adding([(Structure(Kind.CANAL), (0, 0, 0), mask)]), notes
 
 

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="NIfTI, NRRD or MetaImage file, DICOM folder, or the DICOM files of one series; may be left out where a "
              "segmentation is given, for what needs no intensities")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    add("--segmentation", type=Path, nargs="+", default=[], metavar="FILE",
+    add("--segmentation", type=Path, nargs="+", action="extend", default=[], metavar="FILE",
         help="label map, Slicer segmentation (.seg.nrrd) or folder of masks; several files of one program are combined")
     add("--scheme", default="auto", metavar="NAME|TABLE",
         help="what its labels mean: a name of 'spine-analysis schemes', or a table of value and name (default: auto)")

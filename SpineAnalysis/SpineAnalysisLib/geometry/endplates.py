@@ -107,10 +107,10 @@ def _exit(shares: FloatArray) -> FloatArray:
 
 
 def _in_view(body: Volume, points: FloatArray) -> bool:
-    """Whether most of a surface is clear of the volume's border (or the surface is the border itself)."""
+    """Whether a surface is clear of the volume's border (or the surface is the border itself)."""
     index = body.to_ijk(points)
     clear = np.all((index > EDGE_VOXELS - 1) & (index < np.array(body.shape) - EDGE_VOXELS), axis=1)
-    return bool(clear.mean() > 0.8)
+    return bool(clear.mean() > 0.95)
 
 
 def bisector(a: Plane | None, b: Plane | None, otherwise: FloatArray) -> FloatArray:
