@@ -7,19 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import VERTEBRA_KINDS, Kind, Level, Structure, successors
+from ..anatomy import POSTERIOR_KINDS, VERTEBRA_KINDS, Kind, Level, Structure, successors
 from ..errors import InputError
 from ..volume import LabelMap, Volume
 from .census import GREATEST_VALUE, Census
 from .judge import Reading, judge, read
-from .provisional import levels_of_numbers, pieces_with_levels
+from .provisional import levels_of_numbers, pieces_of, pieces_with_levels, write_discs
 from .recognize import known_schemes, recognize
+from .stature import SPACING_MM
 from .tables import INSTANCES, SCHEMES, CanalMeaning, Scheme, own_value
 
-SUBREGIONS = SCHEMES["spineps_subregions"]
+SUBREGION_SCHEMES = (SCHEMES["spineps_subregions"], SCHEMES["totalsegmentator_vertebrae_body"])
+"""Schemes of masks that tell parts of vertebrae apart, but not vertebrae: they go with a mask that does."""
 
 _SECOND_PLACE = 0.2  # of a level's largest part, from which on another part counts
-_SECOND_PLACE_MM = 15.0  # between the two
+_FAR_APART = 1.5  # height between the two, in spacings of vertebrae, from which on it is another one's place
 _SPLITTABLE = frozenset({Kind.VERTEBRA, Kind.BODY})
 
 
@@ -46,20 +48,21 @@ def understand(volume: Volume, scheme: str = "auto", names: Mapping[int, str] | 
 
     :param scheme: a name of ``SCHEMES``, or "auto".
     :param names: label value -> name, where a table comes with the label map.
-    :param subregions: the subregion mask that goes with an instance mask (SPINEPS), on the same grid.
+    :param subregions: a mask of parts of vertebrae that goes with a mask of vertebrae, on the same grid: SPINEPS's
+        subregion mask, TotalSegmentator's vertebrae_body.
     :param lowest: the level of the lowest vertebra, for label maps that do not tell levels.
     :raises InputError: for what cannot be used, in one sentence.
     """
     if scheme != "auto" and scheme not in SCHEMES:
         raise InputError(f"There is no label scheme {scheme}; {known_schemes()}.")
     chosen, doubts = _chosen(volume, scheme, names)
-    if chosen is SUBREGIONS and subregions is not None:  # passed the other way round
+    if chosen in SUBREGION_SCHEMES and subregions is not None:  # passed the other way round
         volume, subregions = subregions, volume
         chosen, doubts = _chosen(volume, "auto", names)
-        if chosen is SUBREGIONS:
+        if chosen in SUBREGION_SCHEMES:
             raise InputError("Both segmentations are subregion masks: pass the instance mask and its subregion mask.")
     labeled = apply(chosen, volume, subregions, lowest)
-    return replace(labeled, notes=tuple(dict.fromkeys(doubts + labeled.notes)))
+    return replace(labeled, notes=tuple(dict.fromkeys(sentences(doubts) + labeled.notes)))
 
 
 def _chosen(volume: Volume, scheme: str, names: Mapping[int, str] | None) -> tuple[Scheme, tuple[str, ...]]:
@@ -70,7 +73,8 @@ def _chosen(volume: Volume, scheme: str, names: Mapping[int, str] | None) -> tup
     return recognition.scheme, recognition.doubts
 
 
-def apply(scheme: Scheme, volume: Volume, subregions: Volume | None = None, lowest: Level | None = None) -> LabeledInput:
+def apply(scheme: Scheme, volume: Volume, subregions: Volume | None = None,
+          lowest: Level | None = None) -> LabeledInput:
     """A label map of this scheme as structures; parameters and errors as for :func:`understand`."""
     census = Census(volume)
     fit = judge(census, scheme)
@@ -83,10 +87,15 @@ def apply(scheme: Scheme, volume: Volume, subregions: Volume | None = None, lowe
         structures = {v: replace(s, kind=Kind.BODY) if s.kind is Kind.VERTEBRA else s for v, s in structures.items()}
     notes = (*(() if provisional else fit.unlikely), *fit.doubts, *notes, *_scattered(reading))
     if subregions is not None:
-        volume = volume.with_array(_with_subregions(volume, structures, subregions))
+        volume = volume.with_array(_with_subregions(reading, structures, subregions))
         structures = settled_discs(own_structures(volume))
     labels = LabelMap(volume.array, volume.ijk_to_ras, volume.name, structures)
-    return LabeledInput(labels, scheme.name, notes, not provisional, scheme.canal_means)
+    return LabeledInput(labels, scheme.name, sentences(notes), not provisional, scheme.canal_means)
+
+
+def sentences(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes as people read them."""
+    return tuple(f"{note[0].upper()}{note[1:]}." for note in notes)
 
 
 def _with_levels(reading: Reading, scheme: Scheme, lowest: Level | None) -> tuple[Reading, tuple[str, ...], bool]:
@@ -97,7 +106,7 @@ def _with_levels(reading: Reading, scheme: Scheme, lowest: Level | None) -> tupl
     if not any(s.level is None and s.kind in _SPLITTABLE for s in reading.structures.values()):
         return reading, (), False
     array, notes = pieces_with_levels(reading, lowest)
-    if scheme is SUBREGIONS:
+    if any(s.level is None and s.kind in POSTERIOR_KINDS for s in reading.structures.values()):
         notes += ("arches and processes have no levels without the instance mask",)
     volume = reading.census.volume.with_array(array)
     return Reading(Census(volume), own_structures(volume)), notes, True
@@ -135,28 +144,35 @@ def _scattered(reading: Reading) -> tuple[str, ...]:
         sizes = np.bincount(numbered.ravel())[1:]
         large = np.flatnonzero(sizes >= _SECOND_PLACE * sizes.max()) + 1
         if count > 1 and large.size > 1:
-            points_RAS = [volume.spacing * np.array(c) for c in ndimage.center_of_mass(numbered > 0, numbered, large)]
-            apart = float(np.linalg.norm(points_RAS[0] - points_RAS[-1]))
-            if apart > _SECOND_PLACE_MM:
+            centers_RAS = volume.to_ras(np.array(ndimage.center_of_mass(numbered > 0, numbered, large)))
+            apart = float(np.ptp(centers_RAS[:, 2]))
+            if apart > _FAR_APART * SPACING_MM[structure.level]:
                 notes.append(f"{structure} is labeled in two places {apart:.0f} mm apart: check the labels")
     return tuple(notes)
 
 
-def _with_subregions(volume: Volume, structures: Mapping[int, Structure], subregions: Volume) -> NDArray[np.uint16]:
+def _with_subregions(reading: Reading, structures: Mapping[int, Structure], subregions: Volume) -> NDArray[np.uint16]:
     """Own values: the kind from the subregion mask, the level from the instance mask.
 
+    :param structures: of the instance mask, which the reading is of.
     :raises InputError: where the two do not belong together.
     """
+    volume = reading.census.volume
     if not volume.same_grid(subregions):
         raise InputError("The instance mask and the subregion mask have different voxel grids: pass two of one run.")
     census = Census(subregions)
-    fit = judge(census, SUBREGIONS)
-    if fit.impossible:
-        raise InputError(f"The subregion mask cannot be used: {fit.impossible[0]}.")
-    parts: list[Structure | None] = [None, *(SUBREGIONS.table.get(v) for v in census.values)]
+    scheme = next((s for s in SUBREGION_SCHEMES if not judge(census, s).impossible), None)
+    if scheme is None:
+        raise InputError("The subregion mask is not one: pass SPINEPS's subregion mask or TotalSegmentator's "
+                         "vertebrae_body.")
+    parts: list[Structure | None] = [None, *(scheme.table.get(v) for v in census.values)]
     instances: list[Structure | None] = [None, *structures.values()]
     table = np.array([[_combined(i, p) for p in parts] for i in instances], np.uint16)
-    return table[_indices(volume.array, structures), _indices(census.volume.array, census.values)]
+    array: NDArray[np.uint16] = table[_indices(volume.array, structures), _indices(census.volume.array, census.values)]
+    if not reading.regions({Kind.DISC}):
+        discs = [v for v in census.values if scheme.table.get(v) == Structure(Kind.DISC)]
+        write_discs(array, pieces_of(census.volume, discs), reading.centers)
+    return array
 
 
 def _indices(array: NDArray, values: Iterable[int]) -> NDArray[np.uint16]:

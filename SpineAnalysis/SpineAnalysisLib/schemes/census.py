@@ -61,8 +61,8 @@ class Census:
         if not self.values:
             raise InputError("The segmentation is empty: every voxel is background; check that it is the right file.")
         if len(self.values) > MOST_VALUES:
-            raise InputError(f"The segmentation holds {len(self.values)} different values: it is a scan, not a label map; "
-                             "pass a label map of whole numbers.")
+            raise InputError(f"The segmentation holds {len(self.values)} different values: it is a scan, not a label "
+                             "map; pass a label map of whole numbers.")
         self._counts = counts
         self._regions: dict[int, Region] = {}
 

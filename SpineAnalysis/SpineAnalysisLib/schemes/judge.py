@@ -19,14 +19,15 @@ _BODY_DEPTH = 1.6  # greatest depth (along A) of a bare vertebral body, in spaci
 _DISC_HEIGHT = 0.65  # least height (along S) of a vertebral body, in spacings
 _GREATEST_HEIGHT = 3.5  # of a vertebra with its processes, in spacings
 _CORD_GAP_MM = 3.0
+_BEYOND_MM = 15.0  # discs may reach beyond the vertebrae in view by so much
 _CORD_PIECE = 2.5  # greatest height (along S) of a piece of the cord, in spacings
 
 BODIES_ONLY = "the labels are vertebral bodies without their arches"
 ONE_LEVEL = "one level alone does not tell"
 
 # Mean area of axial sections, mm2.
-_SECTIONS = {Kind.CORD: (20.0, 150.0), Kind.CANAL: (30.0, 1000.0), Kind.DURAL_SAC: (30.0, 1000.0),
-             Kind.CANAL_CONTENT: (30.0, 1000.0)}
+_SECTIONS = {Kind.CORD: (20.0, 150.0), Kind.CANAL: (30.0, 600.0), Kind.DURAL_SAC: (30.0, 600.0),
+             Kind.CANAL_CONTENT: (30.0, 600.0)}
 _LEAST_BONE_SECTION = 150.0
 
 
@@ -121,7 +122,7 @@ def judge(census: Census, scheme: Scheme) -> Fit:
         return Fit(scheme, impossible)
     bone = bool(reading.regions(VERTEBRA_KINDS))
     unlikely = [*_levels_missing(reading, scheme), *_sections(reading), *_stature(reading)]
-    unlikely += _bone_shapes(reading) if bone else _cord_shapes(reading)
+    unlikely += [*_bone_shapes(reading), *_classes(reading)] if bone else _cord_shapes(reading)
     return Fit(scheme, (), tuple(unlikely), (*doubts, *_misplaced_discs(reading)), reading.strangeness)
 
 
@@ -145,7 +146,8 @@ def _order(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _levels_missing(reading: Reading, scheme: Scheme) -> list[str]:
     """A scheme that tells levels apart should find two."""
-    tells = any(s.level not in (None, Level.S1) and s.kind in VERTEBRA_KINDS | {Kind.CORD} for s in scheme.table.values())
+    tells = any(s.level not in (None, Level.S1) and s.kind in VERTEBRA_KINDS | {Kind.CORD}
+                for s in scheme.table.values())
     if not tells or len(reading.centers) > 1:
         return []
     return [ONE_LEVEL if reading.centers else f"none of the vertebrae of {scheme.title} is labeled"]
@@ -185,6 +187,18 @@ def _bone_shapes(reading: Reading) -> list[str]:
     return out
 
 
+def _classes(reading: Reading) -> list[str]:
+    """Where one label is all vertebrae and one is all discs, discs lie at the height of the vertebrae."""
+    bone = [r for s, r in reading.regions({Kind.VERTEBRA, Kind.BODY})]
+    discs = [r for s, r in reading.regions({Kind.DISC}) if s.level is None]
+    if not discs or not bone:
+        return []
+    low = min(r.lower_RAS[2] for r in bone) - _BEYOND_MM
+    high = max(r.upper_RAS[2] for r in bone) + _BEYOND_MM
+    beyond = any(r.lower_RAS[2] < low or r.upper_RAS[2] > high for r in discs)
+    return ["the discs would not lie between the vertebrae"] if beyond else []
+
+
 def _cord_shapes(reading: Reading) -> list[str]:
     """Pieces of a labeled cord are as long as a vertebra is high, and touch."""
     out = []
@@ -202,8 +216,9 @@ def _misplaced_discs(reading: Reading) -> list[str]:
     """Discs lie between their vertebrae."""
     out = []
     for disc, region in reading.regions({Kind.DISC}):
-        above, below = (reading.centers.get(level) if level else None for level in (disc.level, disc.below))
+        heights = {level: center[2] for level, center in reading.centers.items() if level in (disc.level, disc.below)}
         height = region.center_RAS[2]
-        if (above is not None and height > above[2] + _ORDER_MM) or (below is not None and height < below[2] - _ORDER_MM):
+        above, below = (heights.get(level, height) if level else height for level in (disc.level, disc.below))
+        if not below - _ORDER_MM < height < above + _ORDER_MM:
             out.append(f"the {disc} does not lie between its vertebrae: check the labels")
     return out

@@ -1,6 +1,7 @@
 """Which program's label map this is."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,8 @@ from .tables import INSTANCES, SCHEMES, Scheme
 
 _CLEARLY_NEARER = 0.25  # of strangeness
 
-# A name that only TotalSegmentator gives; where it is, "spinal_cord" goes on to the sacrum.
-_TOTAL_SEGMENTATOR_NAMES = frozenset({"autochthon_left", "autochthon_right", "iliac_vena_left", "iliac_vena_right",
-                                      "portal_vein_and_splenic_vein"})
+# TotalSegmentator's way to name vertebrae.  TotalSpineSeg shares it, but has the canal as well.
+_TOTAL_SEGMENTATOR_NAME = re.compile(r"vertebrae_[CTLS]\d+")
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,25 @@ def known_schemes() -> str:
     return f"pass --scheme NAME; known schemes: {', '.join(SCHEMES)}"
 
 
+def cord_follows_canal(names: Iterable[str]) -> bool:
+    """Whether the spinal cord of labels that come together is TotalSegmentator's, which goes on to the sacrum.
+
+    :param names: of all labels.
+    """
+    listed = list(names)
+    return (any(_TOTAL_SEGMENTATOR_NAME.fullmatch(name) for name in listed)
+            and not any(structure_from_name(name) == Structure(Kind.CANAL) for name in listed))
+
+
 def scheme_of_names(names: Mapping[int, str]) -> Scheme:
     """The scheme that a table of label names is.
 
     :param names: label value -> name.  Names that are no structure of the spine are known and ignored.
     """
-    table: dict[int, Structure] = {}
-    follows_canal = not _TOTAL_SEGMENTATOR_NAMES.isdisjoint(names.values())
-    for value, name in sorted(names.items()):
-        structure = structure_from_name(name)
-        if structure is not None:
-            cord = follows_canal and structure.kind is Kind.CORD
-            table[value] = Structure(Kind.CANAL_CONTENT) if cord else structure
+    named = {value: structure_from_name(name) for value, name in sorted(names.items())}
+    table = {value: structure for value, structure in named.items() if structure is not None}
+    if cord_follows_canal(names.values()):
+        table = {v: Structure(Kind.CANAL_CONTENT) if s == Structure(Kind.CORD) else s for v, s in table.items()}
     return Scheme("names", "the table of names", table, "a table beside the label map", frozenset(names) - set(table))
 
 
@@ -90,7 +97,7 @@ def _reasons(fit: Fit, census: Census) -> tuple[str, ...]:
 
 def _distinct(census: Census, fits: list[Fit]) -> list[Fit]:
     """Of schemes that read the label map alike, the first; of the others, those that tell levels, if any does."""
-    telling = [fit for fit in fits if read(census, fit.scheme).centers] or fits
+    telling = [fit for fit in fits if len(read(census, fit.scheme).centers) > 1] or fits
     seen: list[dict[int, Structure]] = []
     distinct = []
     for fit in telling:
@@ -112,7 +119,8 @@ def _nearest(fits: list[Fit]) -> tuple[Fit | None, Fit | None]:
     first, second = ranked[:2]
     if second.strangeness - first.strangeness < _CLEARLY_NEARER:
         titles = ", ".join(f"{fit.scheme.title} ({fit.scheme.name})" for fit in ranked)
-        raise InputError(f"The values of the segmentation fit more than one label scheme: {titles}; pass --scheme NAME.")
+        raise InputError(f"The values of the segmentation fit more than one label scheme: {titles}; "
+                         "pass --scheme NAME.")
     return first, second
 
 

@@ -1,6 +1,6 @@
 """Segments, which may overlap and are told by terminology or name -> one label map."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -8,7 +8,8 @@ from ..anatomy import Kind, Level, Structure
 from ..errors import InputError
 from ..terminology import structure_from_entry, structure_from_name
 from ..volume import Volume, bounding_box
-from .apply import LabeledInput, apply
+from .apply import LabeledInput, apply, sentences
+from .recognize import cord_follows_canal
 from .tables import SCHEMES, own_value
 
 # From the general to the specific: where segments overlap, the later kind is what the voxel is.
@@ -19,44 +20,71 @@ _SPECIFICITY = (
 )
 
 
-def merge_segments(segments: Sequence[tuple[str, str, Volume]], lowest: Level | None = None) -> LabeledInput:
+def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | None = None) -> LabeledInput:
     """The structures of a segmentation whose segments may overlap.
 
     A voxel of several segments is the most specific of them: body over vertebra, cord over canal.  Segments that are no
     structure of the spine are left out.
 
-    :param segments: name, serialized terminology entry (or an empty string), and mask; all on one grid.
+    :param segments: name, serialized terminology entry (or an empty string), and mask; all on one grid.  They are asked
+        for once, one after the other, and not kept.
     :param lowest: level of the lowest vertebra, for segments that do not tell levels.
     :raises InputError: where no segment is a structure of the spine, or grids differ.
     """
-    found: list[tuple[Structure, Volume]] = []
+    merged: _Merged | None = None
+    names: list[str] = []
     notes: list[str] = []
     for name, entry, mask in segments:
+        names.append(name)
         structure, named = structure_from_entry(entry, name), structure_from_name(name)
         if structure is None:
             continue
-        if named is not None and (named.kind, named.level) != (structure.kind, structure.level) and named.level:
+        if named is not None and named.level is not None and named.level is not structure.level:
             notes.append(f"the segment {name} is coded as {structure}, which counts: check name and terminology")
-        found.append((structure, mask))
-    if not found:
-        listed = ", ".join(name for name, _, _ in segments[:8])
-        raise InputError(f"No segment is a structure of the spine by its terminology or its name ({listed}): name them "
-                         "like L4 vertebra, L4-L5 disc, spinal canal.")
-    if len({structure for structure, _ in found}) < len(found):
-        notes.append("several segments are the same structure, and are taken together: check their names")
-    labeled = apply(SCHEMES["spineanalysis"], _merged(found), lowest=lowest)
-    return LabeledInput(labeled.labels, "segments", (*notes, *labeled.notes), labeled.levels_known)
+        merged = merged or _Merged(mask)
+        merged.add(structure, mask)
+    if merged is None:
+        raise InputError("No segment is a structure of the spine by its terminology or its name "
+                         f"({', '.join(names[:8])}): name them like L4 vertebra, L4-L5 disc, spinal canal.")
+    if cord_follows_canal(names):
+        merged.rename(Structure(Kind.CORD), Structure(Kind.CANAL_CONTENT))
+    if merged.repeated:
+        notes.append(f"several segments are the {merged.repeated[0]}, and are taken together: check their names")
+    labeled = apply(SCHEMES["spineanalysis"], merged.labels, lowest=lowest)
+    return LabeledInput(labeled.labels, "segments", sentences(notes) + labeled.notes, labeled.levels_known)
 
 
-def _merged(found: list[tuple[Structure, Volume]]) -> Volume:
-    """All segments in one label map of own values."""
-    grid = found[0][1]
-    array = np.zeros(grid.shape, np.uint16)
-    for structure, mask in sorted(found, key=lambda item: _SPECIFICITY.index(item[0].kind)):
-        if not grid.same_grid(mask):
+class _Merged:
+    """Segments in one label map of own values.
+
+    :ivar repeated: structures that more than one segment is.
+    """
+
+    def __init__(self, grid: Volume) -> None:
+        self.labels = grid.with_array(np.zeros(grid.shape, np.uint16))
+        self.repeated: list[Structure] = []
+        self._ranks = np.zeros(grid.shape, np.uint8)
+        self._seen: set[Structure] = set()
+
+    def add(self, structure: Structure, mask: Volume) -> None:
+        """Label what is no more specific structure yet.
+
+        :raises InputError: for a mask on another grid.
+        """
+        if not self.labels.same_grid(mask):
             raise InputError("The segments lie on different voxel grids: resample them to one.")
         box = bounding_box(mask.array)
-        if box is not None:
-            window = tuple(slice(a, b) for a, b in zip(*box, strict=True))
-            array[window][mask.array[window] != 0] = own_value(structure)
-    return grid.with_array(array)
+        if box is None:
+            return
+        if structure in self._seen:
+            self.repeated.append(structure)
+        self._seen.add(structure)
+        window = tuple(slice(a, b) for a, b in zip(*box, strict=True))
+        rank = _SPECIFICITY.index(structure.kind) + 1
+        wins = (mask.array[window] != 0) & (self._ranks[window] <= rank)
+        self.labels.array[window][wins] = own_value(structure)
+        self._ranks[window][wins] = rank
+
+    def rename(self, structure: Structure, other: Structure) -> None:
+        """Let what is one structure be another."""
+        self.labels.array[self.labels.array == own_value(structure)] = own_value(other)

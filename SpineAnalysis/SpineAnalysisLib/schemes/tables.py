@@ -114,7 +114,8 @@ _TOTALSPINESEG = {
 # Its spinal cord goes on to the sacrum, about as wide as the dural sac: content of the canal, neither cord nor sac.
 _TOTALSEGMENTATOR = {
     25: Structure(Kind.VERTEBRA, Level.S1), 26: Structure(Kind.VERTEBRA, Level.S1),
-    **_vertebrae(_run(Level.L1, Level.L5, 31, -1) | _run(Level.T1, Level.T12, 43, -1) | _run(Level.C1, Level.C7, 50, -1)),
+    **_vertebrae(_run(Level.L1, Level.L5, 31, -1) | _run(Level.T1, Level.T12, 43, -1)
+                 | _run(Level.C1, Level.C7, 50, -1)),
     **_paired(Kind.FEMUR, 75, 76), **_paired(Kind.HIP, 77, 78), 79: Structure(Kind.CANAL_CONTENT),
     **{value: Structure(Kind.RIB, level, "left") for level, value in _run(Level.T1, Level.T12, 92).items()},
     **{value: Structure(Kind.RIB, level, "right") for level, value in _run(Level.T1, Level.T12, 104).items()},
@@ -144,11 +145,13 @@ _ALL = (
     Scheme("totalsegmentator_vertebrae_body", "TotalSegmentator v2, vertebrae_body",
            {1: Structure(Kind.BODY), 2: Structure(Kind.DISC)}, _MAP_TO_BINARY),
     Scheme("verse", "VerSe", _vertebrae(_SPINEPS_LEVELS), "github.com/anjany/verse, README.md"),
-    Scheme("monai_verse", "MONAI's VerSe bundle", _vertebrae(_run(Level.C1, Level.T12, 1) | _run(Level.L1, Level.L5, 20)),
+    Scheme("monai_verse", "MONAI's VerSe bundle",
+           _vertebrae(_run(Level.C1, Level.T12, 1) | _run(Level.L1, Level.L5, 20)),
            "github.com/Project-MONAI/MONAILabel, sample-apps/radiology/lib/configs/segmentation_vertebra.py"),
     Scheme("spineps", "SPINEPS, instance mask", _spineps_instances(), _VERT_CONSTANTS,
            frozenset({27, *range(39, 54)})),  # the coccyx and ribs
-    Scheme("spineps_subregions", "SPINEPS, subregion mask", _SPINEPS_SUBREGIONS, _VERT_CONSTANTS, frozenset({51, 63, 64})),
+    Scheme("spineps_subregions", "SPINEPS, subregion mask", _SPINEPS_SUBREGIONS, _VERT_CONSTANTS,
+           frozenset({51, 63, 64})),  # the dens and ribs
     Scheme("spinalcordtoolbox", "Spinal Cord Toolbox, labeled cord",
            {value: Structure(Kind.CORD, level) for level, value in
             (_run(Level.C1, Level.T12, 1) | _run(Level.L1, Level.L5, 20)).items()},

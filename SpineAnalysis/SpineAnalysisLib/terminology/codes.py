@@ -1,9 +1,9 @@
 """SNOMED CT codes of structures.
 
-Codes and meanings are those of DICOM (context groups 7603 for vertebrae, 7604 for discs, and others), of the terminology
-of Slicer's TotalSegmentator extension (ribs, vertebral body, hip) and, for the dural sac, of AAPM TG-263.  Where SNOMED CT
-has no code for a structure at one level, the type is the general one and the level's vertebra is the anatomic region, so
-that the codes alone say which it is.  Only the numeric variants T13 and L6 have no code of their own at all: they are a
+Codes and meanings are those of DICOM (context groups 7603 for vertebrae, 7604 for discs, and others), of Slicer's
+TotalSegmentator extension (ribs, vertebral body, hip) and, for the dural sac, of AAPM TG-263.  Where SNOMED CT has no
+code for a structure at one level, the type is the general one and the level's vertebra is the anatomic region, so that
+the codes alone say which it is.  Only the numeric variants T13 and L6 have no code of their own at all: they are a
 vertebra with the thoracic or the lumbar spine as its region, and the name tells the rest.
 """
 

@@ -4,11 +4,13 @@ import colorsys
 
 from ..anatomy import Kind, Level, Region, Structure
 
-# Hue at the first and the last level of a region, in turns: warm ivory of bone from the neck down to clay at the sacrum.
+# Hue at the first and the last level of a region: from ivory at the neck down to clay at the sacrum.
 _REGION_HUES = {
-    Region.CERVICAL: (0.16, 0.12), Region.THORACIC: (0.115, 0.075), Region.LUMBAR: (0.065, 0.025), Region.SACRAL: (0.0, 0.0),
+    Region.CERVICAL: (0.16, 0.12), Region.THORACIC: (0.115, 0.075), Region.LUMBAR: (0.065, 0.025),
+    Region.SACRAL: (0.0, 0.0),
 }
-_ALTERNATING = ((0.36, 0.95), (0.58, 0.78))  # saturation and value of even and odd levels
+_ALTERNATING = ((0.36, 0.95), (0.58, 0.78))  # saturation and value, in turns
+_VARIANT = (0.70, 0.62)  # of T13 and L6, which come between two that are in turn
 
 # Difference of saturation and value from the vertebra's own color.
 _BONE_SHADES = {
@@ -25,6 +27,8 @@ _OTHERS = {
     Kind.FEMUR: (0.70, 0.66, 0.60),
 }
 
+_USUAL = [level for level in Level if not level.is_variant]
+
 
 def color_of(structure: Structure) -> tuple[float, float, float]:
     """Red, green and blue, 0..1."""
@@ -32,7 +36,7 @@ def color_of(structure: Structure) -> tuple[float, float, float]:
     if kind in _OTHERS:
         return _OTHERS[kind]
     at = level or Level.L3
-    saturation, value = _ALTERNATING[at % 2]
+    saturation, value = _VARIANT if at.is_variant else _ALTERNATING[_USUAL.index(at) % 2]
     if kind is Kind.DISC:
         first, last = _DISC_HUES
         return colorsys.hsv_to_rgb(first + (last - first) * at / Level.S1, saturation, value)

@@ -14,8 +14,8 @@ _TOTAL_SEGMENTATOR = "Total Segmentator"  # in the name of its own context
 def terminology_entry(structure: Structure) -> str:
     """The entry as Slicer's terminologies logic serializes it.
 
-    Context, category, type, modifier, context of regions, region and its modifier are parted by ``~``; scheme, value and
-    meaning of each by ``^``.
+    Context, category, type, modifier, context of regions, region and its modifier are parted by ``~``; scheme, value
+    and meaning of each by ``^``.
     """
     coded = code_of(structure)
     return "~".join([

@@ -1,8 +1,8 @@
 """The names that people and programs give to structures of the spine.
 
-A name is read as a set of words, in any order, case and with any separators: "vertebrae_L4", "L4 vertebra", "disc_L4_L5",
-"L4/L5 disc", "left rib 7", "Spinal canal".  The vocabulary is closed: one unknown word ("vertebral artery", "auditory
-canal", "L4 nerve root") and the name is not a structure of the spine.
+A name is read as a set of words, in any order, case and with any separators: "vertebrae_L4", "L4 vertebra",
+"disc_L4_L5", "L4/L5 disc", "left rib 7", "Spinal canal".  The vocabulary is closed: one unknown word ("vertebral
+artery", "auditory canal", "L4 nerve root") and the name is not a structure of the spine.
 """
 
 import re
@@ -57,8 +57,8 @@ def _of_levels(kind: Kind | None, levels: list[Level], side: Side | None, generi
     """The structure that kind and levels make; ``generic``: the name says vertebra or intervertebral."""
     if len(levels) == 2:
         upper, lower = sorted(levels)
-        neighbors = lower in successors(upper) and upper is not Level.C1
-        return Structure(Kind.DISC, upper, None, lower) if kind in (None, Kind.DISC) and neighbors and not side else None
+        is_disc = kind in (None, Kind.DISC) and side is None and upper is not Level.C1 and lower in successors(upper)
+        return Structure(Kind.DISC, upper, None, lower) if is_disc else None
     if len(levels) > 2 or (kind is None and not levels and not generic):
         return None
     return Structure(kind or Kind.VERTEBRA, levels[0] if levels else None, side)
