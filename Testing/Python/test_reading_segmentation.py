@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scan_files import noise, write, write_segments, write_series
 
+from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.reading.names import names_in_header, read_names
 from SpineAnalysisLib.reading.segmentation import read_segmentation, share_inside
-from SpineAnalysisLib.volume import Volume
+from SpineAnalysisLib.volume import LabelMap, Volume
 
 
 def blocks(*values: int) -> NDArray[np.uint8]:
@@ -164,7 +165,9 @@ def test_bad_segmentation_is_one_clear_sentence(tmp_path: Path, case: str) -> No
 
 
 def test_share_inside_the_image() -> None:
-    labels = Volume(blocks(1, 2), np.eye(4))
+    array = np.concatenate([blocks(1, 2), np.full((40, 10, 12), 9, np.uint8)])  # of which 9 is no structure
+    labels = LabelMap(array, np.eye(4), structures={1: Structure(Kind.VERTEBRA, Level.L5),
+                                                    2: Structure(Kind.VERTEBRA, Level.L4)})
     image = Volume(noise((12, 10, 12)), np.eye(4))
     assert share_inside(image, labels) == 1.0
     lower_half = Volume(image.array[:, :, :6], np.eye(4))

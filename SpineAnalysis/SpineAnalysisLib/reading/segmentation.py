@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..schemes.census import Census, as_labels
-from ..volume import Volume
+from ..volume import LabelMap, Volume
 from . import dicom
 from .image import check_exists, digest, is_image, read_file, suffix_of
 from .names import names_beside, names_in_header
@@ -144,12 +144,12 @@ def _from_folder(folder: Path) -> ReadSegmentation:
     return ReadSegmentation(None, Segments(found), {}, "folder of masks", digest(files))
 
 
-def share_inside(image: Volume, labels: Volume) -> float:
-    """How much of what is labeled lies within an image, 0..1.
+def share_inside(image: Volume, labels: LabelMap) -> float:
+    """How much of the labeled structures lies within an image, 0..1.
 
     :raises InputError: for none of it.
     """
-    labeled = np.argwhere(labels.array)
+    labeled = np.argwhere(labels.mask(labels.structures))
     labeled = labeled[:: max(1, len(labeled) // _ENOUGH_VOXELS)]
     ijk = image.to_ijk(labels.to_ras(labeled.astype(float)))
     share = float(((ijk >= -0.5) & (ijk <= np.array(image.shape) - 0.5)).all(axis=1).mean())
