@@ -108,8 +108,8 @@ def _vertebra(level):
 
 
 AREA = Definition("canal_area", "Canal area", "mm2", "Area of the section perpendicular to the centerline, in mm2.",
-                  "Definition 2001", decimals=0)
-AP = Definition("canal_ap_diameter", "Canal AP diameter", "mm", "Extent of the section along A.", decimals=1)
+                  "Definition 2001", decimals=0, draw=True)
+AP = Definition("canal_ap_diameter", "Canal AP diameter", "mm", "Extent of the section along A.", decimals=1, draw=True)
 DEPTH_LEFT = Definition("lateral_recess_depth", "Recess depth", "mm", "Depth of the recess.", decimals=1)
 FAMILY = Family("canal", "Spinal canal", (AREA, AP, DEPTH_LEFT), lambda *_: FamilyResult(()))
 
@@ -239,9 +239,16 @@ def test_units_are_printed_not_coded(page):
 
 def test_footnotes_explain_flags_and_quality(page):
     text = " ".join("".join(Cells(page).visible).split())
-    assert "† limited" in text
-    assert "Thick slices." in text
+    assert "† Limited quality." in text
+    assert "The slices are thick." in text
     assert "Not in view." in text
+
+
+def test_what_holds_for_all_values_is_said_once(analysis):
+    flagged = [replace(m, quality=Quality.LIMITED, flags=("coarse_voxels", *m.flags)) for m in analysis.measurements]
+    text = " ".join("".join(Cells(render_report(replace(analysis, measurements=tuple(flagged)))).visible).split())
+    assert "All values: limited quality; the voxels are large for this structure." in text
+    assert "†" not in text
 
 
 def test_needs_nothing_from_outside(page):
@@ -281,7 +288,7 @@ def test_same_analysis_same_bytes(analysis, page, tmp_path):
 def test_worst_level_comes_first_and_normal_ones_are_left_out(analysis):
     chosen = chosen_sections(analysis.measurements, level_severities(analysis.measurements))
     assert [str(s.level) for s in chosen] == ["L4-L5"]
-    assert {m.key for m in chosen[0].drawn} == {"canal_area", "canal_ap_diameter"}
+    assert {m.key for m in chosen[0].inside} == {"canal_area", "canal_ap_diameter"}
     calm = [replace(m, grades=()) for m in analysis.measurements]
     assert [str(s.level) for s in chosen_sections(calm, level_severities(calm))] == ["L4-L5"]
 
@@ -290,8 +297,11 @@ def test_many_abnormal_levels_are_capped(analysis):
     grave = Grade("stenosis", "< 300 mm2", "Somebody 2000", Severity.SEVERE)
     bad = [replace(m, grades=(grave,)) if m.key == "canal_area" else m for m in analysis.measurements]
     chosen = chosen_sections(bad, level_severities(bad))
-    assert len(chosen) == MAX_SECTIONS
-    assert str(chosen[0].level) == "L1"
+    assert len(chosen) == 11
+    assert [str(s.level) for s in chosen[:6]] == ["L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1", "L1"]
+    page = render_report(replace(analysis, measurements=tuple(bad)))
+    assert page.count('class="card"') == MAX_SECTIONS
+    assert "5 more abnormal levels are in the tables" in page
 
 
 def pictures_of(page):

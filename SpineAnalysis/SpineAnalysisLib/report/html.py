@@ -40,10 +40,10 @@ class SectionCard:
     """One abnormal level: its picture and its numbers."""
 
     level: str
-    severity: Severity
     picture: Picture
+    caption: str
     numbers: tuple[tuple[str, Cell], ...]
-    footnotes: tuple[tuple[str, str], ...]
+    footnotes: Footnotes
 
 
 def write_report(analysis: Analysis, path: str | Path, *, title: str = "Spine analysis") -> None:
@@ -68,19 +68,20 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
     spine, references = analysis.spine, References()
     severities = level_severities(analysis.measurements)
     surface = SagittalSurface.of(spine)
+    sections = chosen_sections(analysis.measurements, severities)
     by_name = {str(level): severity for level, severity in severities.items()}
     with house_style():
         pictures = {"sagittal": sagittal_picture(spine, surface, severities),
                     "views": rendered_picture(spine, surface, severities),
                     "profiles": [profile_picture(table, analysis.measurements, by_name)
                                  for table in analysis.tables if table.key.endswith("_profile")]}
-        cards = [_card(spine, section, analysis.measurements, references)
-                 for section in chosen_sections(analysis.measurements, severities)]
+        cards = [_card(spine, section, analysis.measurements, references) for section in sections[:MAX_SECTIONS]]
     families = [section for family in registry.families()
                 if (section := family_section(family, analysis.measurements, references)) is not None]
     return {"title": title, "facts": _facts(spine), "findings": analysis.findings, "doubts": analysis.doubts,
             "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "families": families,
-            "abnormal": any(severities.values()), "methods": _methods(families, references),
+            "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards),
+            "methods": _methods(families, references),
             "references": references.listed(), "provenance": list(flattened(analysis.provenance)),
             "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
 
@@ -96,25 +97,27 @@ def level_severities(measurements: Sequence[Measurement]) -> dict[Level | Segmen
 
 def chosen_sections(measurements: Sequence[Measurement],
                     severities: Mapping[Level | Segment, Severity]) -> list[Section]:
-    """Planes worth a picture: of the abnormal levels the worst first; of a normal spine the narrowest one."""
-    sections = [s for level in severities if (s := section_at(level, measurements)) is not None]
+    """Planes worth a picture: of the abnormal levels, the worst first; of a normal spine, the narrowest one."""
+    found = [section for level in severities if (section := section_at(level, measurements)) is not None]
 
-    def badness(section: Section) -> tuple[int, int]:
-        return -severities[section.level], -sum(m.severity for m in measurements if m.level == section.level)
+    def badness(section: Section) -> tuple[int, bool, int]:
+        total = sum(m.severity for m in measurements if m.level == section.level)
+        return -severities[section.level], isinstance(section.level, Level), -total
 
-    abnormal = sorted((s for s in sections if severities[s.level] > Severity.NORMAL), key=badness)
-    return abnormal[:MAX_SECTIONS] or sorted(sections, key=lambda s: s.extent_mm2)[:1]
+    abnormal = [section for section in found if severities[section.level] > Severity.NORMAL]
+    return sorted(abnormal, key=badness) or sorted(found, key=lambda section: section.extent)[:1]
 
 
 def _card(spine: Spine, section: Section, measurements: Sequence[Measurement], references: References) -> SectionCard:
-    footnotes, definitions = Footnotes(), registry.definitions()
+    definitions = registry.definitions()
     order = list(definitions)
     here = sorted((m for m in measurements if m.level == section.level and m.key in definitions),
                   key=lambda m: (order.index(m.key), m.side or ""))
+    footnotes = Footnotes(here)
     numbers = tuple((definitions[m.key].title + (f", {m.side}" if m.side else ""),
                      cell(m, definitions[m.key], references, footnotes)) for m in here)
-    return SectionCard(str(section.level), section.severity, section_picture(spine, section, definitions), numbers,
-                       tuple(footnotes.listed()))
+    return SectionCard(str(section.level), section_picture(spine, section, definitions),
+                       f"Plane of measurement: {definitions[section.leading.key].title}.", numbers, footnotes)
 
 
 def _facts(spine: Spine) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,9 @@ INK = "#1f2933"
 MUTED = "#66727f"
 HAIRLINE = "#d5dbe1"
 PAPER = "#ffffff"
+
+_LINE_IN = 0.16
+"""Names closer than this would overlap."""
 
 CT_WINDOW_HU = (-180.0, 420.0)
 """Wide enough for bone and canal in one picture."""
@@ -138,3 +141,15 @@ def level_tag(axes: Axes, x: float, y: float, text: str, severity: Severity, *, 
     normal = severity is Severity.NORMAL
     axes.text(x, y, text, color=ink if normal else tone.text, ha=align, va="center", fontsize=8, fontweight="bold",
               path_effects=outline(ink) if normal else [], bbox=None if normal else tag)
+
+
+def spread(heights: Sequence[float], inches_per_mm: float) -> list[float]:
+    """Heights for names that would overlap, lowered, from the top, to below the one above.
+
+    :param heights: mm, in any order; the result is in the same order.
+    """
+    out = list(heights)
+    above = np.inf
+    for index in sorted(range(len(out)), key=lambda i: -heights[i]):
+        out[index] = above = min(heights[index], above - _LINE_IN / inches_per_mm)
+    return out

@@ -16,6 +16,7 @@ from .wording import pretty_unit
 FloatArray = NDArray[np.floating]
 
 _WIDTH_IN = 8.2
+_FRAME_IN = (0.7, 0.5, 0.1, 0.25)  # left, below, right, above
 _MM_PER_INCH = 45.0
 _HEIGHT_RANGE_IN = (3.2, 8.2)
 _UNITS = ("mm2", "mm")
@@ -70,8 +71,11 @@ def profile_picture(table: Table, measurements: Sequence[Measurement], severitie
     curves = [curve for name in list(table.columns)[1:] if (curve := _parse(name)) is not None]
     quantities = list(dict.fromkeys(c.quantity for c in curves))
     height = float(np.clip(np.ptp(along) / _MM_PER_INCH + 0.9, *_HEIGHT_RANGE_IN))
-    figure = Figure(figsize=(_WIDTH_IN, height), layout="constrained")
-    panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(_WIDTH_IN, height))
+    left, bottom, right, top = (_FRAME_IN[0] / _WIDTH_IN, _FRAME_IN[1] / height,
+                                1.0 - _FRAME_IN[2] / _WIDTH_IN, 1.0 - _FRAME_IN[3] / height)
+    panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False, gridspec_kw={
+        "left": left, "bottom": bottom, "right": right, "top": top, "wspace": 0.06})[0]
     for axes, quantity in zip(panels, quantities, strict=True):
         shown = [c for c in curves if c.quantity == quantity]
         _levels(axes, table, severities)

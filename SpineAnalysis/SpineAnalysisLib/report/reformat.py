@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
 
+from ..anatomy import Structure
 from ..geometry.frames import Frame, unit
-from ..spine import Spine
+from ..spine import MotionSegment, Spine, Vertebra
 from ..volume import LabelMap, Volume
 
 FloatArray = NDArray[np.floating]
@@ -95,11 +96,44 @@ def sample_labels(labels: LabelMap, points_RAS: FloatArray) -> NDArray:
     return map_coordinates(labels.array, np.moveaxis(labels.to_ijk(points_RAS), -1, 0), order=0, mode="constant")
 
 
-def smooth_regions(sampled: NDArray, labels: LabelMap, pixel_mm: float) -> list[tuple[int, FloatArray]]:
-    """Named labels of a picture, each as a field whose 0.5 level is its outline without the staircase of voxels.
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One structure in a picture.
 
-    :param sampled: (H, W) label values.
+    :param field: (h, w) whose 0.5 level is the outline, without the staircase of voxels.
+    :param rows: and :param columns: (h,) and (w,) coordinates of its pixels, mm.
     """
-    sigma = 0.5 * float(np.median(labels.spacing)) / pixel_mm
-    present = [int(v) for v in np.unique(sampled) if int(v) in labels.structures]
-    return [(value, gaussian_filter((sampled == value).astype(np.float32), sigma)) for value in present]
+
+    structure: Structure
+    field: FloatArray
+    rows: FloatArray
+    columns: FloatArray
+
+
+def regions(sampled: NDArray, labels: LabelMap, rows: FloatArray, columns: FloatArray) -> list[Region]:
+    """The named structures of a picture.
+
+    :param sampled: (H, W) label values at these (H,) rows and (W,) columns, mm.
+    """
+    sigma = 0.5 * float(np.median(labels.spacing)) / abs(float(rows[1] - rows[0]))
+    pad = int(np.ceil(3.0 * sigma)) + 1
+    found = []
+    for value, window in enumerate(find_objects(sampled.astype(np.int32)), start=1):
+        if window is None or value not in labels.structures:
+            continue
+        down, across = (slice(max(w.start - pad, 0), w.stop + pad) for w in window)
+        field = gaussian_filter((sampled[down, across] == value).astype(np.float32), sigma)
+        if min(field.shape) > 1:
+            found.append(Region(labels.structures[value], field, rows[down], columns[across]))
+    return found
+
+
+def named_vertebrae(spine: Spine) -> tuple[Vertebra, ...]:
+    """Vertebrae that pictures name: those with an endplate in view (or all, where only their places are known)."""
+    bodies = tuple(v for v in spine.vertebrae if v.superior_endplate is not None or v.inferior_endplate is not None)
+    return bodies or spine.vertebrae
+
+
+def canal_place(spine: Spine, segment: MotionSegment) -> FloatArray:
+    """(3,) the canal at a disc's height, or the disc where the canal does not reach it."""
+    return segment.disc.origin if segment.canal_s is None else spine.centerline.position(segment.canal_s)

@@ -16,6 +16,7 @@ FloatArray = NDArray[np.floating]
 Pixels = NDArray[np.uint8]
 
 _PIXEL_MM = 0.35
+_MAX_PIXELS = 1400
 _SMOOTHING_ITERATIONS = 24
 _LIGHTS = ((0.70, (-0.6, 0.8, 1.0)), (0.35, (1.3, 0.1, 0.8)), (0.30, (0.0, -0.2, 1.0)))
 """Intensity and direction (the picture's right, up and towards the viewer) of key, fill and head light."""
@@ -87,13 +88,14 @@ def render(surfaces: Sequence[Surface], view: View) -> Pixels | None:
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the windows)
     from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
+    extent = view.upper - view.lower
     with _quiet():
         window = vtkRenderWindow()
         if not _can_render(window):
             return None
         window.SetShowWindow(False)
         window.SetOffScreenRendering(True)
-        window.SetSize(*(int(n) for n in np.ceil((view.upper - view.lower) / _PIXEL_MM)))
+        window.SetSize(*(int(n) for n in np.ceil(extent / max(_PIXEL_MM, extent.max() / _MAX_PIXELS))))
         window.SetMultiSamples(4)
         renderer = vtkRenderer()
         renderer.SetBackground(1.0, 1.0, 1.0)

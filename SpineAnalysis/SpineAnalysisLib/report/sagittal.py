@@ -1,6 +1,6 @@
 """The mid-sagittal picture: the whole spine from the side, every level named, abnormal ones marked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,8 +11,8 @@ from ..anatomy import Kind, Level, Segment
 from ..measurements.record import Severity
 from ..spine import Spine
 from ..terminology import color_of
-from .pictures import INK, PAPER, TONES, Picture, bare_axes, level_tag, outline, picture, scale_bar, show_scan
-from .reformat import SagittalSurface, sample_image, sample_labels, smooth_regions
+from .pictures import INK, PAPER, TONES, Picture, bare_axes, level_tag, outline, picture, scale_bar, show_scan, spread
+from .reformat import Region, SagittalSurface, canal_place, named_vertebrae, regions, sample_image, sample_labels
 
 FloatArray = NDArray[np.floating]
 
@@ -41,10 +41,10 @@ def sagittal_picture(spine: Spine, surface: SagittalSurface, severities: Mapping
     ink = INK if values is None else PAPER
     if values is not None:
         show_scan(axes, values, spine.contrast)
-    _draw_structures(axes, spine, sample_labels(spine.labels, surface.to_ras(*np.meshgrid(columns, rows))),
-                     columns, rows)
+    sampled = sample_labels(spine.labels, surface.to_ras(*np.meshgrid(columns, rows)))
+    _draw_structures(axes, regions(sampled, spine.labels, rows, columns), 0.75 if values is None else 0.10)
     _name_vertebrae(axes, spine, surface, severities, ink)
-    _mark_segments(axes, spine, surface, severities)
+    _mark_segments(axes, spine, surface, severities, scale)
     _orient(axes, ink)
     return picture(figure, _alt(spine, severities))
 
@@ -72,20 +72,17 @@ def _extent(spine: Spine, surface: SagittalSurface) -> tuple[float, float, float
     return float((centers[:, 0] + half).max() + front), float(rear - back), float(low - below), float(high + above)
 
 
-def _draw_structures(axes: Axes, spine: Spine, sampled: NDArray, columns: FloatArray, rows: FloatArray) -> None:
-    for value, field in smooth_regions(sampled, spine.labels, PIXEL_MM):
-        structure = spine.labels.structures[value]
-        if structure.kind not in _SHOWN:
-            continue
-        color = color_of(structure)
-        fill = 0.10 if spine.image is not None else 0.75
-        axes.contourf(columns, rows, field, levels=[0.5, 2.0], colors=[color], alpha=fill)
-        axes.contour(columns, rows, field, levels=[0.5], colors=[color], linewidths=0.7)
+def _draw_structures(axes: Axes, found: Iterable[Region], fill: float) -> None:
+    for region in found:
+        if region.structure.kind in _SHOWN:
+            color = color_of(region.structure)
+            axes.contourf(region.columns, region.rows, region.field, levels=[0.5, 2.0], colors=[color], alpha=fill)
+            axes.contour(region.columns, region.rows, region.field, levels=[0.5], colors=[color], linewidths=0.7)
 
 
 def _name_vertebrae(axes: Axes, spine: Spine, surface: SagittalSurface,
                     severities: Mapping[Level | Segment, Severity], ink: str) -> None:
-    for vertebra in spine.vertebrae:
+    for vertebra in named_vertebrae(spine):
         front, height = surface.to_picture(vertebra.frame.origin)
         edge = front + (vertebra.body_ap_mm or 30.0) / 2.0 + 3.0
         severity = severities.get(vertebra.level, Severity.NORMAL)
@@ -93,21 +90,21 @@ def _name_vertebrae(axes: Axes, spine: Spine, surface: SagittalSurface,
 
 
 def _mark_segments(axes: Axes, spine: Spine, surface: SagittalSurface,
-                   severities: Mapping[Level | Segment, Severity]) -> None:
-    back = axes.get_xlim()[1] + 3.0
-    for segment in spine.segments:
-        severity = severities.get(segment.segment, Severity.NORMAL)
-        if severity is Severity.NORMAL:
-            continue
-        place = segment.disc.origin if segment.canal_s is None else spine.centerline.position(segment.canal_s)
-        front, height = surface.to_picture(place)
-        axes.plot([front - 8.0, back + 3.0], [height, height], color=TONES[severity].mark, linewidth=1.0)
-        level_tag(axes, back, height, str(segment.segment), severity, align="right")
+                   severities: Mapping[Level | Segment, Severity], inches_per_mm: float) -> None:
+    back = axes.get_xlim()[1]
+    marked = [s for s in spine.segments if severities.get(s.segment, Severity.NORMAL) > Severity.NORMAL]
+    places = [surface.to_picture(canal_place(spine, segment)) for segment in marked]
+    heights = spread([float(place[1]) for place in places], inches_per_mm)
+    for segment, (front, height), tag_height in zip(marked, places, heights, strict=True):
+        severity = severities[segment.segment]
+        axes.plot([front - 8.0, front - 25.0, back + 3.0], [height, height, tag_height], color=TONES[severity].mark,
+                  linewidth=1.0)
+        level_tag(axes, back + 3.0, tag_height, str(segment.segment), severity, align="right")
 
 
 def _orient(axes: Axes, ink: str) -> None:
-    for x, letter, align in ((0.015, "A", "left"), (0.985, "P", "right")):
-        axes.text(x, 0.5, letter, transform=axes.transAxes, color=ink, ha=align, va="center", fontsize=9,
+    for x, letter, align in ((0.02, "A", "left"), (0.98, "P", "right")):
+        axes.text(x, 0.985, letter, transform=axes.transAxes, color=ink, ha=align, va="top", fontsize=9,
                   path_effects=outline(ink))
     scale_bar(axes, 20.0, ink)
 

@@ -1,6 +1,6 @@
 """The cross-section pictures: one measurement's plane through the scan, with what was measured drawn into it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ..anatomy import Level, Segment
 from ..geometry.frames import Frame
-from ..measurements.record import Geometry, Measurement, Severity
+from ..measurements import registry
+from ..measurements.record import Measurement
 from ..measurements.registry import Definition
 from ..spine import Spine
 from ..terminology import color_of
 from .pictures import INK, PAPER, TONES, Picture, bare_axes, outline, picture, scale_bar, show_scan
-from .reformat import sample_image, sample_labels, smooth_regions
+from .reformat import regions, sample_image, sample_labels
 from .wording import quantity
 
 FloatArray = NDArray[np.floating]
@@ -26,54 +27,74 @@ _SIZE_IN = 3.5
 _AHEAD_MM = 8.0
 """The view is centered this far in front of the contour, so that the body is seen too."""
 
+_DRAWN = {"contour": "mm2", "line": "mm"}
+"""Units of the records whose own geometry is drawn; ratios and shares carry that of what they were made from."""
+_SAME_PLANE_MM = 0.75
+_BESIDE_MM = 12.0
+LineStyle = str | tuple[float, tuple[float, ...]]
+_DASHED: LineStyle = (0.0, (3.0, 2.0))
 _AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Everything measured in one plane at one level."""
+    """One plane at one level, and what is drawn into it.
+
+    :param leading: the record whose plane it is.
+    :param inside: outlines and diameters in this plane; :param beside: diameters in neighboring planes.
+    """
 
     level: Level | Segment
     frame: Frame
-    drawn: tuple[Measurement, ...]
+    leading: Measurement
+    inside: tuple[Measurement, ...]
+    beside: tuple[Measurement, ...]
 
     @property
-    def severity(self) -> Severity:
-        return max(m.severity for m in self.drawn)
-
-    @property
-    def contour(self) -> FloatArray:
-        """(N, 2) R and A of the outline that gave the plane, mm in its frame."""
-        points = next(m.geometry.points_RAS for m in self.drawn
-                      if m.geometry is not None and m.geometry.type == "contour")
-        return self.frame.to_frame(points)[:, :2]
-
-    @property
-    def extent_mm2(self) -> float:
-        """Area inside the outline."""
-        x, y = self.contour.T
-        return abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2.0
+    def extent(self) -> float:
+        """Orders sections from narrow to wide: the greatest reach of what was measured, mm."""
+        points = np.vstack([_flat(self.frame, m) for m in self.inside])
+        return float(np.ptp(points, axis=0).min())
 
 
 def section_at(level: Level | Segment, measurements: Sequence[Measurement]) -> Section | None:
-    """The plane of the level's worst contour and all geometry that lies in it; ``None`` without a contour."""
-    here = [m for m in measurements if m.level == level and m.geometry is not None and m.geometry.frame is not None]
-    contours = [m for m in here if m.geometry is not None and m.geometry.type == "contour"]
-    if not contours:
+    """The plane of the level's worst outline or diameter (of equals, of the first outline), or ``None``."""
+    definitions = registry.definitions()
+    here = [m for m in measurements if m.level == level and m.geometry is not None and m.geometry.frame is not None
+            and _DRAWN.get(m.geometry.type) == m.unit]
+    worth_it = [m for m in here if definitions[m.key].draw] or here
+    shown = [m for m in here if _type(m) == "contour" or m in worth_it]
+    if not shown:
         return None
-    frame = max(contours, key=lambda m: m.severity).geometry.frame  # type: ignore[union-attr]
-    assert frame is not None
-    drawn = tuple(m for m in here if m.geometry is not None and _lies_in(m.geometry, frame))
-    return Section(level, frame, drawn)
+    leading = max(sorted(shown, key=lambda m: _type(m) != "contour"), key=lambda m: m.severity)
+    assert leading.geometry is not None and leading.geometry.frame is not None
+    frame = leading.geometry.frame
+    inside = tuple(m for m in shown if _distance(frame, m) <= _SAME_PLANE_MM)
+    beside = tuple(m for m in shown if _SAME_PLANE_MM < _distance(frame, m) <= _BESIDE_MM and _type(m) == "line")
+    return Section(level, frame, leading, inside, beside)
 
 
-def _lies_in(geometry: Geometry, frame: Frame, tolerance_mm: float = 0.5) -> bool:
-    return bool(np.abs(frame.plane.distance(geometry.points_RAS)).max() <= tolerance_mm)
+def _type(measurement: Measurement) -> str:
+    return "" if measurement.geometry is None else measurement.geometry.type
 
 
-def section_picture(spine: Spine, section: Section, definitions: dict[str, Definition]) -> Picture:
+def _distance(frame: Frame, measurement: Measurement) -> float:
+    assert measurement.geometry is not None
+    return float(np.abs(frame.plane.distance(measurement.geometry.points_RAS)).max())
+
+
+def _flat(frame: Frame, measurement: Measurement) -> FloatArray:
+    """(N, 2) mm along R and A."""
+    assert measurement.geometry is not None
+    return frame.to_frame(measurement.geometry.points_RAS)[:, :2]
+
+
+def section_picture(spine: Spine, section: Section, definitions: Mapping[str, Definition]) -> Picture:
     """The section as radiologists view it: the patient's right on the left, the front up."""
-    center = section.contour.mean(axis=0) + np.array([0.0, _AHEAD_MM])
+    outlines = [_flat(section.frame, m) for m in section.inside if _type(m) == "contour"]
+    context = [] if outlines else _outline_of_canal(spine, section.frame)
+    middle = np.mean([*outlines, *context, _flat(section.frame, section.leading)][0], axis=0)
+    center = middle + np.array([0.0, _AHEAD_MM])
     half = FIELD_MM / 2.0
     rights = np.arange(center[0] + half, center[0] - half, -PIXEL_MM)
     fronts = np.arange(center[1] - half, center[1] + half, PIXEL_MM)
@@ -85,34 +106,42 @@ def section_picture(spine: Spine, section: Section, definitions: dict[str, Defin
     if spine.image is not None:
         show_scan(axes, sample_image(spine.image, points), spine.contrast)
     else:
-        _draw_labels(axes, spine, sample_labels(spine.labels, points), rights, fronts)
-    for measurement in section.drawn:
-        _draw_measurement(axes, section.frame, measurement, definitions)
+        for region in regions(sample_labels(spine.labels, points), spine.labels, fronts, rights):
+            axes.contourf(region.columns, region.rows, region.field, levels=[0.5, 2.0], alpha=0.55,
+                          colors=[color_of(region.structure)])
+    for outline_points in context:
+        _draw_line(axes, outline_points, PAPER, "-", "context", closed=True)
+    for measurement in section.inside:
+        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], "-")
+    for measurement in section.beside:
+        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED)
     _orient(axes, section.frame, ink)
     return picture(figure, _alt(section, definitions, spine.image is not None))
 
 
-def _draw_labels(axes: Axes, spine: Spine, sampled: NDArray, rights: FloatArray, fronts: FloatArray) -> None:
-    for value, field in smooth_regions(sampled, spine.labels, PIXEL_MM):
-        color = color_of(spine.labels.structures[value])
-        axes.contourf(rights, fronts, field, levels=[0.5, 2.0], colors=[color], alpha=0.55)
+def _outline_of_canal(spine: Spine, frame: Frame) -> list[FloatArray]:
+    """The canal's outline in a plane in which no record holds it; none or one (N, 2)."""
+    if spine.canal is None:
+        return []
+    section = spine.canal.sections[spine.canal.nearest(float(spine.centerline.project(frame.origin)))]
+    return [] if section is None else [frame.to_frame(section.contour_RAS)[:, :2]]
 
 
-def _draw_measurement(axes: Axes, frame: Frame, measurement: Measurement, definitions: dict[str, Definition]) -> None:
-    geometry = measurement.geometry
-    assert geometry is not None
-    points = frame.to_frame(geometry.points_RAS)[:, :2]
-    color = TONES[measurement.severity].mark
-    if geometry.type == "contour":
-        points = np.vstack([points, points[:1]])
-    axes.plot(*points.T, color=color, linewidth=1.4 if geometry.type == "contour" else 1.1,
-              path_effects=outline(PAPER, 2.2), solid_capstyle="butt", gid=measurement.key)
-    definition = definitions.get(measurement.key)
-    if geometry.type == "line" and measurement.value is not None and definition is not None:
-        end = points[np.argmax(points @ np.array([-0.6, -1.0]))]  # lower or viewer's right end, clear of the body
+def _draw_measurement(axes: Axes, frame: Frame, measurement: Measurement, definition: Definition,
+                      dash: LineStyle) -> None:
+    points, is_line = _flat(frame, measurement), _type(measurement) == "line"
+    _draw_line(axes, points, TONES[measurement.severity].mark, dash, measurement.key, closed=not is_line)
+    if is_line and measurement.value is not None:
+        end = points[np.argmax(points @ np.array([-0.6, -1.0]))]  # the lower or the right end, clear of the body
         text = quantity(measurement.value, definition.decimals, measurement.unit)
         axes.annotate(text, end, xytext=(3, -3), textcoords="offset points", color=PAPER, fontsize=7.5, va="top",
                       path_effects=outline(PAPER, 2.2))
+
+
+def _draw_line(axes: Axes, points: FloatArray, color: str, dash: LineStyle, name: str, closed: bool) -> None:
+    points = np.vstack([points, points[:1]]) if closed else points
+    axes.plot(*points.T, color=color, linestyle=dash, linewidth=1.2, path_effects=outline(PAPER, 2.0),
+              solid_capstyle="butt", gid=name)
 
 
 def _orient(axes: Axes, frame: Frame, ink: str) -> None:
@@ -130,9 +159,9 @@ def _letters(direction: FloatArray) -> tuple[str, str]:
     return letters if direction[axis] > 0 else (letters[1], letters[0])
 
 
-def _alt(section: Section, definitions: dict[str, Definition], scanned: bool) -> str:
+def _alt(section: Section, definitions: Mapping[str, Definition], scanned: bool) -> str:
     parts = [f"{definitions[m.key].title} {quantity(m.value, definitions[m.key].decimals, m.unit)}"
-             for m in section.drawn if m.value is not None and m.key in definitions]
+             for m in (*section.inside, *section.beside) if m.value is not None]
     source = "scan" if scanned else "segmentation"
     return (f"Cross-section of the {source} at {section.level}, patient's right on the left, front up, "
             f"with what was measured drawn: {'; '.join(parts)}.")

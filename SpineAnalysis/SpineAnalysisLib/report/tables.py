@@ -33,20 +33,43 @@ class References:
 
 
 class Footnotes:
-    """Explanations of one table, marked with letters in the order in which they are needed."""
+    """Explanations of some measurements' flags and quality.
 
-    def __init__(self) -> None:
+    What holds for all of them is said once; the rest is marked with letters in the order in which it is needed.
+    """
+
+    def __init__(self, measurements: Sequence[Measurement]) -> None:
         self._letters: dict[str, str] = {}
+        self._common = [f for f in measurements[0].flags if all(f in m.flags for m in measurements)]
+        self._qualities = {m.quality for m in measurements if m.value is not None}
 
-    def mark(self, text: str) -> str:
-        """The letter of an explanation: a, b, ..., z, aa, ab, ..."""
-        if text not in self._letters:
-            count = len(self._letters)
-            self._letters[text] = (chr(96 + count // 26) if count >= 26 else "") + chr(97 + count % 26)
-        return self._letters[text]
+    def marks(self, measurement: Measurement) -> tuple[str, ...]:
+        """Signs behind a value: of its quality, and letters of its own flags."""
+        quality = QUALITY_MARKS[measurement.quality] if len(self._qualities) > 1 else ""
+        letters = [self._letter(flag) for flag in measurement.flags if flag not in self._common]
+        return (*([quality] if quality else []), *letters)
+
+    def _letter(self, flag: str) -> str:
+        return self._letters.setdefault(flag, _letters(len(self._letters)))
+
+    @property
+    def general(self) -> str:
+        """What holds for all values, as a sentence; empty when nothing does."""
+        quality = next(iter(self._qualities)) if len(self._qualities) == 1 else Quality.GOOD
+        parts = [f"{quality} quality"] if quality is not Quality.GOOD else []
+        parts += [text[:1].lower() + text[1:] for text in map(flag_text, self._common)]
+        return f"All values: {'; '.join(parts)}." if parts else ""
 
     def listed(self) -> list[tuple[str, str]]:
-        return [(letter, text) for text, letter in self._letters.items()]
+        """Sign and explanation of all that was marked."""
+        qualities = [(QUALITY_MARKS[q], f"{q} quality".capitalize()) for q in Quality
+                     if q is not Quality.GOOD and q in self._qualities and len(self._qualities) > 1]
+        return qualities + [(letter, flag_text(flag)) for flag, letter in self._letters.items()]
+
+
+def _letters(index: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    return (chr(96 + index // 26) if index >= 26 else "") + chr(97 + index % 26)
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Cell:
-    """:param value: printed value, ``None`` where it cannot be measured; :param marks: footnote letters."""
+    """:param value: printed value, ``None`` where it cannot be measured; :param marks: signs of footnotes."""
 
     key: str
     level: str
@@ -69,12 +92,7 @@ class Cell:
     uncertainty: str | None
     unit: str
     chips: tuple[Chip, ...]
-    quality: Quality
     marks: tuple[str, ...]
-
-    @property
-    def quality_mark(self) -> str:
-        return QUALITY_MARKS[self.quality]
 
 
 @dataclass(frozen=True)
@@ -86,14 +104,13 @@ class Row:
 
 @dataclass(frozen=True)
 class LevelTable:
-    """:param columns: title and printed unit of each; :param qualities: those below good that occur in it."""
+    """:param columns: title and printed unit of each."""
 
     title: str
     level_heading: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
-    footnotes: tuple[tuple[str, str], ...]
-    qualities: tuple[tuple[str, str], ...] = ()
+    footnotes: Footnotes
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,7 @@ def _table(group: str, family: Family, measurements: Sequence[Measurement], refe
                               for side in (None, "right", "left")
                               if any(m.key == definition.key and m.side == side for m in measurements)]
     found = {(m.level, m.key, m.side): m for m in measurements}
-    footnotes = Footnotes()
+    footnotes = Footnotes(measurements)
     rows = []
     for level in sorted({m.level for m in measurements}, key=level_order):
         here = [found.get((level, definition.key, side)) for definition, side in columns]
@@ -137,11 +154,7 @@ def _table(group: str, family: Family, measurements: Sequence[Measurement], refe
                       for m, (definition, _) in zip(here, columns, strict=True))
         rows.append(Row(_level_name(level), max(m.severity for m in here if m is not None), cells))
     title, heading = _HEADINGS[group]
-    present = {m.quality for m in measurements}
-    explained = {Quality.LIMITED: "limited: outside the intended use", Quality.POOR: "poor: do not rely on it"}
-    return LevelTable(title, heading, tuple(_heading(*column) for column in columns), tuple(rows),
-                      tuple(footnotes.listed()),
-                      tuple((QUALITY_MARKS[q], text) for q, text in explained.items() if q in present))
+    return LevelTable(title, heading, tuple(_heading(*column) for column in columns), tuple(rows), footnotes)
 
 
 def cell(measurement: Measurement, definition: Definition, references: References, footnotes: Footnotes) -> Cell:
@@ -157,7 +170,7 @@ def cell(measurement: Measurement, definition: Definition, references: Reference
         None if uncertainty is None or value is None else number(uncertainty, definition.decimals),
         pretty_unit(measurement.unit),
         tuple(Chip(g.label, g.severity, pretty_text(g.cutoff), references.cite(g.source)) for g in shown),
-        measurement.quality, tuple(footnotes.mark(flag_text(flag)) for flag in measurement.flags))
+        footnotes.marks(measurement))
 
 
 def level_order(level: Level | Segment | None) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 import re
 
+from ..measurements.flags import FLAGS, meaning
+
 PRETTY_UNITS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "deg": "°", "1": "", "%": "%", "[hnsf'U]": "HU"}
 
 _UCUM_IN_TEXT = ((re.compile(r"\bmm2\b"), "mm²"), (re.compile(r"\bmm3\b"), "mm³"), (re.compile(r"\s*\bdeg\b"), "°"),
@@ -34,11 +36,7 @@ def quantity(value: float, decimals: int, unit: str) -> str:
     return number(value, decimals) + ("" if not printed else printed if printed in "°%" else f" {printed}")
 
 
-FLAG_TEXTS: dict[str, str] = {}
-"""Flags whose names say too little by themselves."""
-
-
 def flag_text(flag: str) -> str:
     """A flag as a footnote."""
-    text = FLAG_TEXTS.get(flag, flag.replace("_", " "))
+    text = meaning(flag) if flag in FLAGS else flag.replace("_", " ")
     return pretty_text(text[:1].upper() + text[1:])
