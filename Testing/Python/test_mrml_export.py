@@ -21,6 +21,7 @@ from SpineAnalysisLib.mrml.results import ANALYSIS_ATTRIBUTE, find_result
 from SpineAnalysisLib.mrml.segmentations import segments_from_node, tag_of
 from SpineAnalysisLib.mrml.show import show
 from SpineAnalysisLib.mrml.volumes import volume_from_node
+from SpineAnalysisLib.schemes import own_value
 from SpineAnalysisLib.terminology import color_of, terminology_entry
 
 TITLE = "Spine analysis: T2 sag"
@@ -132,13 +133,16 @@ def test_progress_only_grows(tmp_path: Path) -> None:
     assert (seen[0], seen[-1]) == (0.0, 1.0)
 
 
-def test_segmentation_file_has_the_labels_as_they_are(tmp_path: Path) -> None:
+def test_segmentation_file_has_the_labels_on_their_grid(tmp_path: Path) -> None:
     labels = mrml_phantom.labels()
     path = tmp_path / "spine.seg.nrrd"
     write_segmentation(mrml_phantom.analysis(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["spine.seg.nrrd"]
     image = SimpleITK.ReadImage(str(path))
-    assert np.array_equal(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), labels.array)
+    own = np.zeros(labels.shape, np.uint16)
+    for value, structure in labels.structures.items():
+        own[labels.array == value] = own_value(structure)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), own)
     lps = np.diag([-1.0, -1.0, 1.0])
     directions = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     assert np.allclose(lps @ directions, labels.ijk_to_ras[:3, :3], atol=1e-6)
@@ -187,9 +191,10 @@ def test_segmentation_file_names_colors_and_codes_segments(tmp_path: Path) -> No
         for i in range(segmentation.GetNumberOfSegments()):
             segment = segmentation.GetNthSegment(i)
             found[segment.GetLabelValue()] = segment
-        assert set(found) == {int(v) for v in np.unique(labels.array)} - {0}
+        expected = {own_value(s): s for v, s in labels.structures.items() if (labels.array == v).any()}
+        assert set(found) == set(expected)
         for value, segment in found.items():
-            structure = labels.structures[value]
+            structure = expected[value]
             assert segment.GetName() == str(structure)
             assert np.allclose(segment.GetColor(), color_of(structure), atol=1e-3)
             assert tag_of(segment, "TerminologyEntry") == terminology_entry(structure)

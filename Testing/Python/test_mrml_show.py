@@ -17,6 +17,7 @@ from SpineAnalysisLib.mrml import show as room
 from SpineAnalysisLib.mrml.results import find_result, remove_results
 from SpineAnalysisLib.mrml.show import ResultNodes, show
 from SpineAnalysisLib.mrml.volumes import volume_from_node
+from SpineAnalysisLib.schemes import own_value
 from SpineAnalysisLib.terminology import color_of, terminology_entry
 
 TITLE = "Spine analysis: T2 sag"
@@ -81,7 +82,7 @@ def test_segments_have_names_colors_codes_and_surfaces(shown: tuple[Any, ResultN
     assert segmentation.GetNumberOfLayers() == 1
     for value, structure in present.items():
         segment = segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(str(structure)))
-        assert segment.GetLabelValue() == value
+        assert segment.GetLabelValue() == own_value(structure)
         assert np.allclose(segment.GetColor(), color_of(structure))
         tag = vtk.reference("")
         assert segment.GetTag("TerminologyEntry", tag)

@@ -14,6 +14,7 @@ from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.mrml.results import ResultFolder
 from SpineAnalysisLib.mrml.segmentations import add_segmentation, segments_from_node
 from SpineAnalysisLib.mrml.volumes import CT_LEVEL, CT_WINDOW, add_volume, volume_from_node, window_level
+from SpineAnalysisLib.schemes import merge_segments
 from SpineAnalysisLib.volume import LabelMap, Volume
 
 
@@ -195,3 +196,17 @@ def test_empty_segmentation(scene: object) -> None:
         segments_from_node(node)
     with pytest.raises(InputError, match="no structure of the spine"):
         add_segmentation(ResultFolder(scene, "test"), LabelMap(np.zeros((3, 3, 3), np.uint8), np.eye(4)), None)
+
+
+def test_segments_of_the_scene_become_the_labels_they_were(scene: object) -> None:
+    """By terminology and name alone, through a transform that turns the patient."""
+    labels, matrix = mrml_phantom.labels(), rotation(2, 15, (4, 5, 6))
+    node = add_segmentation(ResultFolder(scene, "test"), labels, None, surfaces=False)
+    node.SetAndObserveTransformNodeID(linear(scene, matrix).GetID())
+    merged = merge_segments(segments_from_node(node)).labels
+    assert set(merged.structures.values()) >= {labels.structures[v] for v in np.unique(labels.array) if v}
+    for structure in (labels.structures[2], labels.structures[mrml_phantom.CANAL_LABEL]):
+        value = next(v for v, s in merged.structures.items() if s == structure)
+        points = merged.to_ras(np.argwhere(merged.array == value))
+        expected = voxels_of(labels, str(structure)) @ matrix[:3, :3].T + matrix[:3, 3]
+        assert np.abs(points - expected).max() < 1e-6

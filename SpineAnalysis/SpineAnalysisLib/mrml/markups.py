@@ -1,12 +1,12 @@
 """Level labels, the canal's centerline and measurements as markups."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
 
-from ..anatomy import Segment
+from ..anatomy import Level, Segment
 from ..geometry.frames import Frame
 from ..measurements.record import Geometry, GeometryType, Measurement, Severity
 from ..measurements.registry import Definition
@@ -88,21 +88,40 @@ def add_centerline(folder: ResultFolder, spine: Spine) -> Any:
     return node
 
 
-def drawn(measurements: Iterable[Measurement], definitions: Mapping[str, Definition]) -> list[Measurement]:
-    """Records that get a markup: those of abnormal levels, and the canal's narrowest section at every segment.
+class Drawn(NamedTuple):
+    """A record that gets a markup.
 
-    What is drawn at all is for the measurement's definition to say.
+    :param visible: at once; otherwise it is there to be switched on.
     """
-    records = [m for m in measurements if m.geometry is not None and m.key in definitions and definitions[m.key].draw]
-    abnormal = {m.level for m in measurements if m.severity > Severity.NORMAL}
-    return [m for m in records
-            if m.level in abnormal or (m.key == ALWAYS_DRAWN and isinstance(m.level, Segment))]
+
+    record: Measurement
+    geometry: Geometry
+    visible: bool
 
 
-def add_measurement(folder: ResultFolder, record: Measurement, definition: Definition, subfolder: int) -> Any:
-    """One record as a locked line, curve or point that says its value; visible where it is clearly abnormal."""
-    geometry = record.geometry
-    assert geometry is not None, "only records with geometry are drawn"
+def drawn(measurements: Iterable[Measurement], definitions: Mapping[str, Definition]) -> list[Drawn]:
+    """What gets a markup: the records of abnormal levels, and the canal's narrowest section at every segment.
+
+    What is drawn at all is for the measurement's definition to say.  Visible are clearly abnormal records, and the
+    contour that they were measured in.
+    """
+    worst: dict[Level | Segment | None, Severity] = {}
+    for m in measurements:
+        worst[m.level] = max(worst.get(m.level, Severity.NORMAL), m.severity)
+    out = []
+    for m in measurements:
+        if m.geometry is None or m.key not in definitions or not definitions[m.key].draw:
+            continue
+        always = m.key == ALWAYS_DRAWN and isinstance(m.level, Segment)
+        if always or worst[m.level] > Severity.NORMAL:
+            counts = worst[m.level] if m.geometry.type == "contour" else m.severity
+            out.append(Drawn(m, m.geometry, counts >= SHOWN_FROM))
+    return out
+
+
+def add_measurement(folder: ResultFolder, what: Drawn, definition: Definition, subfolder: int) -> Any:
+    """One record as a locked line, curve or point that says its value."""
+    record, geometry, visible = what
     where = " ".join(str(part) for part in (record.level, record.side) if part is not None)
     title = definition.title[:1].lower() + definition.title[1:] if where else definition.title
     node = folder.add(_CLASSES[geometry.type], f"{where} {title}".strip(), "measurement", subfolder)
@@ -111,19 +130,18 @@ def add_measurement(folder: ResultFolder, record: Measurement, definition: Defin
         if node.IsA("vtkMRMLMarkupsCurveNode"):
             node.SetCurveTypeToLinear()
         _say_value(node, record, definition)
-        for name, value in _attributes(record).items():
+        for name, value in _attributes(record, geometry.frame).items():
             node.SetAttribute(name, value)
     display = node.GetDisplayNode()
     _style(display, SEVERITY_COLORS[record.severity])
-    display.SetPropertiesLabelVisibility(True)
-    display.SetVisibility(record.severity >= SHOWN_FROM)
+    display.SetPropertiesLabelVisibility(record.severity >= SHOWN_FROM or not visible)
+    display.SetVisibility(visible)
     node.SetLocked(True)
     return node
 
 
-def _attributes(record: Measurement) -> dict[str, str]:
+def _attributes(record: Measurement, frame: Frame | None) -> dict[str, str]:
     """What a node remembers of its record."""
-    frame = record.geometry.frame if record.geometry else None
     values = {KEY_ATTRIBUTE: record.key, LEVEL_ATTRIBUTE: record.level, SIDE_ATTRIBUTE: record.side,
               PLANE_ATTRIBUTE: _plane_text(frame) if frame else None}
     return {name: str(value) for name, value in values.items() if value is not None}

@@ -1,7 +1,7 @@
 """Segmentation nodes <-> masks and label maps."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.ndimage import find_objects
 from ..anatomy import Structure
 from ..errors import InputError
 from ..progress import Progress, silent, step
+from ..schemes import own_value
 from ..terminology import color_of, terminology_entry
 from ..volume import FloatArray, LabelMap, Volume, bounding_box
 from .results import ResultFolder
@@ -44,10 +45,11 @@ class SegmentMask(NamedTuple):
     mask: Volume
 
 
-def segments_from_node(node: Any) -> list[SegmentMask]:
+def segments_from_node(node: Any) -> Iterator[SegmentMask]:
     """All segments on one grid, which just holds them, where the node's parent transforms put it.
 
-    Segments that overlap stay whole.  The node itself is not changed.
+    Segments that overlap stay whole.  The node itself is not changed.  Masks are made one after the other, because
+    those of a whole body together would not fit into memory.
 
     :param node: ``vtkMRMLSegmentationNode``, whatever its source representation.
     :raises InputError: for a node without a segment that has voxels.
@@ -58,16 +60,18 @@ def segments_from_node(node: Any) -> list[SegmentMask]:
     if not geometry:
         raise InputError(f"The segmentation {node.GetName()} is empty: load or choose another one.")
     slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, grid)
+    return _masks(node, segmentation, grid)
+
+
+def _masks(node: Any, segmentation: Any, grid: Any) -> Iterator[SegmentMask]:
     layers: dict[Any, Volume] = {}
-    found = []
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
         image = segment.GetRepresentation(_LABELMAP)
         if image not in layers:
             layers[image] = in_world(_resampled(image, grid), node, nearest=True)
         mask = layers[image].with_array(layers[image].array == segment.GetLabelValue())
-        found.append(SegmentMask(segment.GetName(), tag_of(segment, _TERMINOLOGY_TAG), mask))
-    return found
+        yield SegmentMask(segment.GetName(), tag_of(segment, _TERMINOLOGY_TAG), mask)
 
 
 def _with_labelmaps(node: Any) -> Any:
@@ -121,31 +125,31 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     """Every labeled structure as a named, colored and coded segment, all in one shared label map.
 
     The label map covers the spine, not the whole scan, and lies on the grid of ``labels``, which is also the reference
-    geometry.  Label values stay what they are.
+    geometry.  Its values are this project's own, whatever program the labels came from.
 
     :param image_node: the scan that the segmentation belongs to.
     :param surfaces: make closed surfaces, so that it shows in 3D.
     :raises InputError: where nothing is labeled.
     :raises Cancelled: by ``progress``.
     """
-    present = np.isin(labels.array, list(labels.structures))
-    box = bounding_box(present, margin=1)
+    values = _own_values(labels)
+    box = bounding_box(values > 0, margin=1)
     if box is None:
         raise InputError("The segmentation holds no structure of the spine: check the label scheme.")
     lower, upper = np.maximum(box[0], 0), np.minimum(box[1], labels.shape)
-    window = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
-    values = np.where(present[window], labels.array[window], 0)
+    values = values[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
+    structures = {own_value(s): s for s in labels.structures.values()}
+    derived = {own_value(labels.structures[v]) for v in labels.derived}
     node = folder.add("vtkMRMLSegmentationNode", "Spine segmentation", "segmentation")
     with slicer.util.NodeModify(node):
         _set_reference_geometry(node, labels, image_node)
-        values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
         shared = oriented_image(values, labels.ijk_to_ras, lower)
         segmentation = node.GetSegmentation()
         boxes = {value: where for value, where in enumerate(find_objects(values), start=1) if where is not None}
         for done, (value, where) in enumerate(boxes.items()):
-            structure = labels.structures[value]
+            structure = structures[value]
             step(progress, done / len(boxes), f"Showing the {structure}")
-            segment = _segment(structure, value, shared, value in labels.derived)
+            segment = _segment(structure, value, shared, value in derived)
             if surfaces:
                 first = lower + [part.start for part in where]
                 mask = oriented_image((values[where] == value).astype(np.uint8), labels.ijk_to_ras, first)
@@ -156,6 +160,15 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     display.SetOpacity2DOutline(_OUTLINE_OPACITY)
     display.SetPreferredDisplayRepresentationName3D(_SURFACE)
     return node
+
+
+def _own_values(labels: LabelMap) -> NDArray[np.uint16]:
+    """(I, J, K) of this project's own label scheme, 0 where nothing is labeled."""
+    table = np.zeros(max(labels.structures, default=0) + 1, np.uint16)
+    for value, structure in labels.structures.items():
+        table[value] = own_value(structure)
+    known = (labels.array >= 0) & (labels.array < len(table))
+    return np.where(known, table[np.where(known, labels.array, 0)], np.uint16(0))
 
 
 def _segment(structure: Structure, value: int, shared: Any, derived: bool) -> Any:

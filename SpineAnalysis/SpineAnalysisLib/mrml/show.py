@@ -72,15 +72,15 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
 def _add_measurements(folder: ResultFolder, analysis: Analysis) -> tuple[Any, ...]:
     """Markups of the records, in one subfolder for each level."""
     defined = definitions()
-    records = drawn(analysis.measurements, defined)
-    if not records:
+    chosen = drawn(analysis.measurements, defined)
+    if not chosen:
         return ()
     parent = folder.folder("Measurements", expanded=False)
     levels: dict[str, int] = {}
     nodes = []
-    for record in records:
-        level = "Whole spine" if record.level is None else str(record.level)
+    for what in chosen:
+        level = "Whole spine" if what.record.level is None else str(what.record.level)
         if level not in levels:
             levels[level] = folder.folder(level, parent, expanded=False)
-        nodes.append(add_measurement(folder, record, defined[record.key], levels[level]))
+        nodes.append(add_measurement(folder, what, defined[what.record.key], levels[level]))
     return tuple(nodes)
