@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import __version__
+from .anatomy import CanalMeaning
 from .build import build_spine
 from .contrast import guess_contrast
 from .findings import doubts, sentences
@@ -37,13 +38,15 @@ class Analysis:
 
 
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
-            notes: Sequence[str] = (), parameters: Mapping[str, Mapping[str, Any]] | None = None,
-            provenance: Mapping[str, Any] | None = None, progress: Progress = silent) -> Analysis:
+            canal_means: CanalMeaning = "", notes: Sequence[str] = (),
+            parameters: Mapping[str, Mapping[str, Any]] | None = None, provenance: Mapping[str, Any] | None = None,
+            progress: Progress = silent) -> Analysis:
     """Model and measure a labeled spine.
 
     :param image: the scan, on any grid in the same patient space; ``None`` measures the labels' geometry alone.
     :param contrast: what kind of image it is; guessed (and flagged) when not given.
     :param levels_known: whether the labels' level names can be relied on.
+    :param canal_means: what the labeled canal's outline follows, where that is known.
     :param notes: doubts from reading the input.
     :param parameters: family name -> values that override the family's defaults.
     :param provenance: of the inputs; versions and parameters are added.
@@ -51,7 +54,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :raises Cancelled: by ``progress``.
     """
     given = parameters or {}
-    spine = build_spine(labels, image, contrast, not levels_known, part(progress, 0.0, 0.6))
+    spine = build_spine(labels, image, contrast, not levels_known, canal_means, part(progress, 0.0, 0.6))
     if contrast is None:
         guessed = guess_contrast(spine)
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
@@ -67,6 +70,6 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         used[family.name] = settings
     step(progress, 1.0, "Measured")
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
-              "parameters": used, **(provenance or {})}
+              "canal_means": spine.canal_meaning, "parameters": used, **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
                     record)

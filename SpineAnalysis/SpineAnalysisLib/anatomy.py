@@ -12,6 +12,9 @@ from typing import Literal
 Side = Literal["left", "right"]
 """The patient's side."""
 
+CanalMeaning = Literal["bony canal", "dural sac", ""]
+"""What a labeled canal's outline follows; empty where the segmentation does not say."""
+
 
 class Region(Enum):
     CERVICAL = "cervical"

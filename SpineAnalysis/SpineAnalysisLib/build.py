@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from .anatomy import Kind, Level, Segment, Structure, segments
+from .anatomy import CanalMeaning, Kind, Level, Segment, Structure, segments
 from .derive.bodies import anterior_directions, transported
 from .derive.canal import NO_ARCH, derive_canal
-from .derive.cord_levels import cord_level_vertebrae
+from .derive.cord_levels import FLAGS, cord_level_vertebrae
 from .derive.discs import disc_between
 from .derive.tubes import center_curve, front_of, measure_tube, tube_of
 from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, split_body
@@ -28,10 +28,11 @@ MAX_DISC_MM = 22.0
 
 
 def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contrast | None = None,
-                provisional: bool = False, progress: Progress = silent) -> Spine:
+                provisional: bool = False, canal_means: CanalMeaning = "", progress: Progress = silent) -> Spine:
     """Model a labeled spine.
 
     :param image: the scan; need not share the labels' grid.
+    :param canal_means: what a labeled canal's outline follows.
     :raises InputError: when the labels are too few to measure anything.
     :raises Cancelled: by ``progress``.
     """
@@ -49,7 +50,7 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
         raise InputError(_no_canal(labels))
     step(progress, 0.4, "Measuring cross-sections")
     anterior = _first_anterior(bones, centerline)
-    rough = measure_tube(guide, Kind.CANAL, centerline, anterior[1])
+    rough = measure_tube(guide, centerline, anterior[1])
     step(progress, 0.6, "Fitting vertebrae")
     vertebrae = _vertebrae(bones, centerline, front_of(rough, centerline), anterior[0])
     vertebrae = vertebrae or cord_level_vertebrae(labels, centerline)
@@ -60,9 +61,10 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     step(progress, 0.8, "Adding what is derived")
     labels = _with_discs(labels, vertebrae, motion)
     directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
-    canal = _turned(rough, directions, _canal_kind(labels), labels.is_derived(labels.values(Kind.CANAL))) \
+    derived = labels.is_derived(labels.values(Kind.CANAL))
+    canal = replace(_turned(rough, centerline, directions), derived=derived, meaning=_meaning(labels, derived, canal_means)) \
         if filled is not None else None
-    cord = measure_tube(cord_filled, Kind.CORD, centerline, directions) if cord_filled is not None else None
+    cord = measure_tube(cord_filled, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
     return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast,
                  provisional=provisional, notes=notes)
@@ -103,8 +105,10 @@ def _no_canal(labels: LabelMap) -> str:
             "pass one that labels the canal, or whole vertebrae instead of bodies.")
 
 
-def _canal_kind(labels: LabelMap) -> Kind:
-    return Kind.CANAL if labels.values(Kind.CANAL) else Kind.DURAL_SAC
+def _meaning(labels: LabelMap, derived: bool, told: CanalMeaning) -> CanalMeaning:
+    if derived:
+        return "bony canal"
+    return told if labels.values(Kind.CANAL) else "dural sac"
 
 
 def _first_anterior(bones: list[Bone], centerline: Curve) -> tuple[FloatArray, FloatArray]:
@@ -157,6 +161,7 @@ def _segments(vertebrae: tuple[Vertebra, ...], centerline: Curve) -> tuple[Motio
 
 
 def _segment(segment: Segment, upper: Vertebra, lower: Vertebra, centerline: Curve) -> MotionSegment | None:
+    """The disc between two vertebrae, ``None`` where they are no neighbors after all."""
     above, below = upper.inferior_endplate, lower.superior_endplate
     if above is None or below is None:
         return None
@@ -166,8 +171,8 @@ def _segment(segment: Segment, upper: Vertebra, lower: Vertebra, centerline: Cur
         return None
     middle = (above.origin + below.origin) / 2.0
     disc = Frame.from_axes(middle, normal, upper.frame.anterior + lower.frame.anterior)
-    return MotionSegment(segment, disc, max(height, 0.0), _crossing(centerline, disc.plane),
-                         ("endplates_touch",) if height < 0.5 else ())
+    flags = tuple(flag for flag in FLAGS if flag in upper.flags) or (("endplates_touch",) if height < 0.5 else ())
+    return MotionSegment(segment, disc, max(height, 0.0), _crossing(centerline, disc.plane), flags)
 
 
 def _with_discs(labels: LabelMap, vertebrae: tuple[Vertebra, ...], motion: tuple[MotionSegment, ...]) -> LabelMap:
@@ -186,9 +191,9 @@ def _with_discs(labels: LabelMap, vertebrae: tuple[Vertebra, ...], motion: tuple
     return labels.adding(parts) if parts else labels
 
 
-def _turned(tube: Tube, directions: FloatArray, kind: Kind, derived: bool) -> Tube:
+def _turned(tube: Tube, centerline: Curve, directions: FloatArray) -> Tube:
     """The same sections with the A axes of the vertebrae."""
-    count = len(directions)
-    turned = tuple(None if x is None else x.turned(directions[min(int(round(s / 0.5)), count - 1)])
-                   for s, x in zip(tube.s, tube.sections, strict=True))
-    return replace(tube, kind=kind, sections=turned, derived=derived)
+    nearest = np.abs(centerline.arc_length[:, None] - tube.s).argmin(axis=0)
+    turned = tuple(None if x is None else x.turned(directions[i])
+                   for i, x in zip(nearest, tube.sections, strict=True))
+    return replace(tube, sections=turned)

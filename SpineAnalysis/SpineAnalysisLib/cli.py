@@ -148,9 +148,10 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     hint = (arguments.contrast, "command line") if arguments.contrast else image.hint if image is not None else None
     return analyze(
         image.volume if image is not None else None, labeled.labels, contrast=hint[0] if hint else None,
-        levels_known=labeled.levels_known, notes=notes, progress=part(progress, 0.2, 1.0),
+        levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes,
+        progress=part(progress, 0.2, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": arguments.engine,
-                    "canal_means": labeled.canal_means, "contrast_known_by": hint[1] if hint else None})
+                    "contrast_known_by": hint[1] if hint else None})
 
 
 def _understood(segmentations: "Sequence[ReadSegmentation]", scheme: str, lowest: Level | None) -> "LabeledInput":

@@ -57,14 +57,14 @@ def _narrowest(measurements: Sequence[Measurement]) -> str:
 def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
     """What limits the result, the gravest first."""
     out = []
-    if spine.provisional:
+    if spine.provisional and not any(note.startswith("Levels are provisional") for note in notes):
         out.append("Levels are provisional: the segmentation does not show where to count from, so every level may be "
                    "off by one or more.")
     if spine.canal is None:
         out.append("No canal is labeled and none could be derived; only the cord was measured.")
     elif spine.canal.derived:
-        out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments and "
-                   "fat, so soft-tissue stenosis is not seen.")
+        out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments "
+                   "and fat, so soft-tissue stenosis is not seen.")
     if spine.image is None:
         out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
     return (*out, *spine.notes, *notes)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .anatomy import Kind, Level, Segment
+from .anatomy import CanalMeaning, Level, Segment
 from .geometry.curves import Curve
 from .geometry.endplates import Surfaces
 from .geometry.frames import Frame, Plane
@@ -65,16 +65,16 @@ class MotionSegment:
 class Tube:
     """Canal or cord, in cross-sections along the spine's centerline.
 
-    :param kind: what was labeled (canal, dural sac or cord).
+    :param meaning: what its outline follows, where that is known; of no meaning for the cord.
     :param s: (N,) arc lengths of the sections.
     :param sections: N; ``None`` where there is nothing.
     :param resolution: (3, 3) columns, RAS steps between the voxels it was labeled on.
     """
 
-    kind: Kind
     s: FloatArray
     sections: tuple[Section | None, ...]
     resolution: FloatArray
+    meaning: CanalMeaning = ""
     derived: bool = False
 
     @cached_property
@@ -130,6 +130,11 @@ class Spine:
     contrast_guessed: bool = False
     provisional: bool = False
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def canal_meaning(self) -> CanalMeaning:
+        """What the canal's outline follows."""
+        return self.canal.meaning if self.canal is not None else ""
 
     def vertebra(self, level: Level) -> Vertebra | None:
         return next((v for v in self.vertebrae if v.level == level), None)

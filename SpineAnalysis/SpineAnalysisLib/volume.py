@@ -16,7 +16,7 @@ from .anatomy import Kind, Level, Structure
 FloatArray = NDArray[np.floating]
 
 
-def transform_points(matrix: FloatArray, points: FloatArray) -> FloatArray:
+def transform_points(matrix: FloatArray, points: NDArray) -> FloatArray:
     """Apply a 4x4 affine matrix to points.
 
     :param matrix: (4, 4).
@@ -66,10 +66,10 @@ class Volume:
         """mm3."""
         return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3])))
 
-    def to_ras(self, points_IJK: FloatArray) -> FloatArray:
+    def to_ras(self, points_IJK: NDArray) -> FloatArray:
         return transform_points(self.ijk_to_ras, points_IJK)
 
-    def to_ijk(self, points_RAS: FloatArray) -> FloatArray:
+    def to_ijk(self, points_RAS: NDArray) -> FloatArray:
         return transform_points(self.ras_to_ijk, points_RAS)
 
     def same_grid(self, other: "Volume", tolerance_mm: float = 1e-3) -> bool:

@@ -34,10 +34,11 @@ def derive_canal(labels: LabelMap, progress: Progress = silent) -> tuple[NDArray
     :return: (I, J, K) on the labels' grid, ``None`` where fewer than two vertebrae have an arch; and flags.
     """
     step(progress, 0.0, "Looking for the vertebral arches")
-    windows = [None if window is None else window[::-1] for window in find_objects(labels.array.T)]
+    found = find_objects(labels.array.T)  # transposed, it runs in the order of memory
+    windows = {value: window[::-1] for value, window in enumerate(found, 1) if window is not None}
     rings = find_rings(labels, windows)
-    ringed = {ring.level for ring in rings}
-    flags = tuple(f"{NO_ARCH}_{level}" for level in labels.levels if level not in ringed)
+    seen = sorted({s.level for v, s in labels.structures.items() if v in windows and s.kind.is_bone and s.level})
+    flags = tuple(f"{NO_ARCH}_{level}" for level in seen if level not in {ring.level for ring in rings})
     if len(rings) < 2:
         return None, (NOT_DERIVED, *flags)
     low, near = _near(labels, rings)

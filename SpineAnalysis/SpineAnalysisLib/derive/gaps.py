@@ -30,7 +30,7 @@ EXCESS_MM = 0.75
 """By how much a wall may lie behind what the ball and the pedicles say."""
 CLOSED_POWER, CLOSED_SCALE_MM = 20, 10.0
 """Places count for what lies beside them by this power of the share of wall that is seen there."""
-LEAST_FILM = 0.6
+LEAST_FILM = 0.85
 """A film over a large gap keeps this share of the width around it."""
 CHUNK = 64
 
@@ -47,8 +47,8 @@ def close_gaps(distance: FloatArray, content: FloatArray, most: float) -> tuple[
     around = _continued(distance, seen)
     film = _blurred(_film(distance, around, seen), STEP_MM, 1.0)
     limit = np.minimum(_rolled(film), _between_pedicles(film, seen)) + EXCESS_MM
-    wall = np.minimum(distance, np.maximum(limit, content))
-    return np.maximum(_film(wall, around, seen), content), seen
+    wall = np.minimum(distance, limit)
+    return np.maximum(np.minimum(_film(wall, around, seen), limit), content), seen
 
 
 def _plausible(distance: FloatArray, width: FloatArray) -> Seen:

@@ -4,7 +4,7 @@ Laminae lie lower than pedicles, so that hardly any plane through a vertebra sho
 canal it is closed, and the better the view follows the canal the larger is the hole: this finds both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..geometry.frames import Frame, Vector, unit
 from ..volume import LabelMap, Volume
 
 FloatArray = NDArray[np.floating]
-Windows = Sequence[tuple[slice, slice, slice] | None]
+Window = tuple[slice, slice, slice]
 
 PIXEL_MM = 1.5
 HALF = 50
@@ -50,10 +50,10 @@ class Ring:
     half_height: float
 
 
-def find_rings(labels: LabelMap, windows: Windows) -> list[Ring]:
+def find_rings(labels: LabelMap, windows: Mapping[int, Window]) -> list[Ring]:
     """The rings of all vertebrae that have one, top to bottom.
 
-    :param windows: where each label value (from 1) lies, as ``scipy.ndimage.find_objects`` says.
+    :param windows: where each label value lies; those that the array does not hold are left out.
     """
     bones = {level: bone_points(labels, windows, level) for level in labels.levels}
     bones = {level: points for level, points in bones.items() if len(points)}
@@ -77,17 +77,18 @@ def _in_line(rings: list[Ring]) -> list[Ring]:
 
     def neighbors(i: int) -> list[Ring]:
         return rings[max(i - 1, 0):i] + rings[i + 1:i + 2]
-    return [ring for i, ring in enumerate(rings) if not all(beside(ring, other) for other in neighbors(i))]
+    return [ring for i, ring in enumerate(rings)
+            if len(rings) == 1 or not all(beside(ring, other) for other in neighbors(i))]
 
 
-def bone_points(labels: LabelMap, windows: Windows, level: Level) -> FloatArray:
+def bone_points(labels: LabelMap, windows: Mapping[int, Window], level: Level) -> FloatArray:
     """(N, 3) RAS points that fill a vertebra, about ``PIXEL_MM`` or less apart."""
-    parts = [_filling(labels, value, window) for value in labels.values(VERTEBRA_KINDS, level)
-             if (window := windows[value - 1]) is not None]
+    parts = [_filling(labels, value, windows[value]) for value in labels.values(VERTEBRA_KINDS, level)
+             if value in windows]
     return np.concatenate(parts) if parts else np.empty((0, 3))
 
 
-def _filling(labels: Volume, value: int, window: tuple[slice, slice, slice]) -> FloatArray:
+def _filling(labels: Volume, value: int, window: Window) -> FloatArray:
     stride = np.maximum((PIXEL_MM / labels.spacing).astype(int), 1)
     pieces = np.maximum(np.ceil(labels.spacing / PIXEL_MM - 0.1).astype(int), 1)
     inside = labels.array[window][tuple(slice(None, None, s) for s in stride)] == value
@@ -127,6 +128,8 @@ def _ring(level: Level, points: FloatArray, axis: Vector) -> Ring | None:
     area, view, shadow, hole = best
     depth = distance_transform_edt(shadow)
     center, body = ((np.argwhere(part).mean(axis=0) - HALF) * PIXEL_MM for part in (hole, depth > 0.9 * depth.max()))
+    if np.linalg.norm(body - center) < np.sqrt(area / np.pi):  # bone all round, but no body
+        return None
     seen = view.to_frame(points)
     wall = seen[np.linalg.norm(seen[:, :2] - center, axis=1) < np.sqrt(area / np.pi) + WALL_MM, 2]
     bottom, top = np.percentile(wall, [2, 98])

@@ -54,7 +54,7 @@ def center_curve(filled: Occupancy, down: FloatArray) -> Curve | None:
     return principal_curve(points, down, bin_mm=max(1.0, float(filled.spacing.min())))
 
 
-def measure_tube(filled: Occupancy, kind: Kind, centerline: Curve, anterior: FloatArray, derived: bool = False) -> Tube:
+def measure_tube(filled: Occupancy, centerline: Curve, anterior: FloatArray) -> Tube:
     """Cross-sections every ``STEP_MM`` along a centerline.
 
     :param anterior: (N, 3) for each of the centerline's points.
@@ -63,13 +63,13 @@ def measure_tube(filled: Occupancy, kind: Kind, centerline: Curve, anterior: Flo
     index = np.abs(centerline.arc_length[:, None] - s[None, :]).argmin(axis=0)
     frames = [Frame.from_axes(origin, -down, front) for origin, down, front in
               zip(centerline.position(s), centerline.tangent(s), anterior[index], strict=True)]
-    return Tube(kind, s, tuple(sections(filled, frames)), filled.resolution, derived)
+    return Tube(s, tuple(sections(filled, frames)), filled.resolution)
 
 
 def front_of(tube: Tube, centerline: Curve, fallback_mm: float = 7.0) -> FloatArray:
     """(N,) how far a tube reaches forward of each of its centerline's points, mm."""
-    reach = np.array([np.nan if x is None or not x.complete else float((x.ap_line[1] - centerline.position(s)) @ x.frame.anterior)
-                      for s, x in zip(tube.s, tube.sections, strict=True)])
+    reach = np.array([float((x.ap_line[1] - centerline.position(s)) @ x.frame.anterior)
+                      if x is not None and x.complete else np.nan for s, x in zip(tube.s, tube.sections, strict=True)])
     known = np.isfinite(reach)
     if not known.any():
         return np.full(len(centerline.points), fallback_mm)

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.floating]
 THICK_RATIO = 1.8
 """Slices this much thicker than the pixels are restored between."""
 ROW_SIGMA = 0.7
-"""Chords are smoothed over neighboring rows, in rows: enough for the voxels' stairs, too little to fill a narrow place."""
+"""Chords are smoothed over these neighboring rows: enough for the voxels' stairs, too few to widen a narrow place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def _chords(rows: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, NDArray[np
 
     :param rows: (row, slice, chord).
     """
-    filled = rows.any(axis=2)
+    filled = np.asarray(rows.any(axis=2))
     first = rows.argmax(axis=2)
     last = rows.shape[2] - 1 - rows[:, :, ::-1].argmax(axis=2)
     weight = gaussian_filter1d(filled.astype(float), ROW_SIGMA, axis=0, mode="constant")

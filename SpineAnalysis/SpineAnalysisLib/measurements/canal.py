@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import Kind, Level, Region, Segment
+from ..anatomy import CanalMeaning, Level, Region, Segment
 from ..geometry.sections import Section
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Tube, Vertebra
@@ -32,9 +32,8 @@ PLACE_MM = 0.7
 THICK_MM = 3.5
 COARSE_MM = 2.5
 
-_SEGMENT_PLACE = ("Between the vertebrae the smallest value within the disc slab (disc height and 3 mm each way) of the "
-                  "profile smoothed over 1.5 mm, at vertebrae at mid-pedicle; in the plane perpendicular to the "
-                  "centerline.")
+_PLACE = ("Between the vertebrae the smallest value within the disc slab (disc height and 3 mm each way) of the "
+          "profile smoothed over 1.5 mm, at vertebrae at mid-pedicle; in the plane perpendicular to the centerline.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +73,9 @@ class Profile:
             coarsest = float(np.linalg.norm(resolution, axis=0).max())
             drawn = float(np.sqrt(2.0)) * END_SHARE * float(
                 np.hypot(np.linalg.norm(resolution.T @ along), 0.25 * coarsest))
-        near = getattr(self, quantity)[max(index - 2, 0):index + 3]
-        slope = float(np.ptp(near[np.isfinite(near)])) / max(float(np.ptp(self.tube.s[max(index - 2, 0):index + 3])), 0.5)
+        near = slice(max(index - 2, 0), index + 3)
+        values, s = getattr(self, quantity)[near], self.tube.s[near]
+        slope = float(np.ptp(values[np.isfinite(values)])) / max(float(np.ptp(s)), 0.5)
         return float(np.hypot(drawn, PLACE_MM * slope))
 
 
@@ -84,21 +84,21 @@ QUANTITIES = (("area", "mm2"), ("ap_diameter", "mm"), ("transverse_diameter", "m
 
 def _definitions() -> Iterator[Definition]:
     for name, title in (("canal", "Canal"), ("cord", "Cord")):
-        yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_SEGMENT_PLACE}",
+        yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_PLACE}",
                          decimals=0, draw=name == "canal")
         for axis, side in (("ap", "A"), ("transverse", "R")):
             yield Definition(f"{name}_{axis}_diameter", f"{title} {'AP' if axis == 'ap' else axis} diameter", "mm",
                              f"Extent of the {name}'s cross-section through its centroid along the vertebral {side} "
-                             f"axis. {_SEGMENT_PLACE}", draw=name == "canal")
+                             f"axis. {_PLACE}", draw=name == "canal")
     yield Definition("canal_area_ratio", "Canal area ratio", "1", "Canal area at the disc over the mean of the "
                      "mid-pedicle areas of the two vertebrae.", decimals=2)
     yield Definition("canal_occupation_ratio", "Canal occupation", "1", "Cord area over canal area in the same plane.",
                      "adapted spinal canal occupation ratio (aSCOR)", decimals=2)
     yield Definition("maximum_spinal_cord_compression", "Cord compression (MSCC)", "%", "1 - d / ((da + db) / 2): the "
-                     "cord's AP diameter at the disc against its means over 20 mm above and below, starting 10 mm away.",
+                     "cord's AP diameter at the disc against its means over 20 mm above and below, from 10 mm away.",
                      "Spinal Cord Toolbox; Miyanji et al., Radiology 2007;243:820-827", decimals=0)
-    yield Definition("maximum_canal_compromise", "Canal compromise (MCC)", "%", "The same with the canal's AP diameter.",
-                     "Miyanji et al., Radiology 2007;243:820-827", decimals=0)
+    yield Definition("maximum_canal_compromise", "Canal compromise (MCC)", "%",
+                     "The same with the canal's AP diameter.", "Miyanji et al., Radiology 2007;243:820-827", decimals=0)
     yield Definition("torg_pavlov_ratio", "Torg-Pavlov ratio", "1", "Canal AP diameter over the body's AP diameter at "
                      "mid-height.", "Pavlov et al., Radiology 1987;164:771-775", decimals=2)
     yield Definition("csf_signal_ratio", "CSF signal ratio", "1", "On T2: signal of the canal without cord and "
@@ -123,9 +123,10 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
         records += _area_ratio(by_place, motion)
         for profile in tubes:
             records += _compression(by_place, _COMPRESSION[profile.name], profile, motion)
-    for place in [*(m.segment for m in spine.segments), *(v.level for v in spine.vertebrae)]:
+    places: list[Level | Segment] = [*(m.segment for m in spine.segments), *(v.level for v in spine.vertebrae)]
+    for place in places:
         records += _ratio(by_place, "canal_occupation_ratio", ("cord_area", place), ("canal_area", place), place)
-    records += [r for v in spine.vertebrae for r in _torg_pavlov(by_place, v, settings)]
+    records += [r for v in spine.vertebrae for r in _torg_pavlov(by_place, v, spine.canal_meaning)]
     records += csf_ratios(spine)
     step(progress, 1.0, "Canal measured")
     return FamilyResult(tuple(records), tuple(_profile_table(spine, tubes)))
@@ -178,9 +179,8 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
     if section is None:
         return
     key = f"{profile.name}_{quantity}"
-    found = () if profile.name == "cord" or (quantity == "area" and profile.tube.derived) else grades(
-        CUTOFFS, key, place, profile.tube.kind, value, settings.get(f"{key}_cutoff"))
-    if found and quantity == "area" and profile.tube.kind is Kind.CANAL:
+    found = grades(CUTOFFS, key, place, profile.tube.meaning, value, settings.get(f"{key}_cutoff"))
+    if found and quantity == "area" and not profile.tube.meaning:
         flags = (*flags, "area_cutoff_for_dural_sac")
     yield Measurement(key, place, value, unit, None, profile.uncertainty(quantity, index), quality_of(flags), flags,
                       found, _geometry(quantity, section))
@@ -249,7 +249,7 @@ def _compression(records: Records, key: str, profile: Profile, motion: MotionSeg
                       flags, (), here.geometry)
 
 
-def _torg_pavlov(records: Records, vertebra: Vertebra, settings: Mapping[str, Any]) -> Iterator[Measurement]:
+def _torg_pavlov(records: Records, vertebra: Vertebra, meaning: CanalMeaning) -> Iterator[Measurement]:
     canal = records.get(("canal_ap_diameter", vertebra.level))
     if vertebra.level.region is not Region.CERVICAL or vertebra.level <= Level.C2:
         return
@@ -258,7 +258,7 @@ def _torg_pavlov(records: Records, vertebra: Vertebra, settings: Mapping[str, An
     value = canal.value / vertebra.body_ap_mm
     spread = value * float(np.hypot(_relative(canal), (canal.uncertainty or 0.0) / vertebra.body_ap_mm))
     flags = _combined(canal)
-    found = grades(CUTOFFS, "torg_pavlov_ratio", vertebra.level, Kind.CANAL, value, None)
+    found = grades(CUTOFFS, "torg_pavlov_ratio", vertebra.level, meaning, value)
     yield Measurement("torg_pavlov_ratio", vertebra.level, value, "1", None, spread, quality_of(flags), flags, found,
                       canal.geometry)
 

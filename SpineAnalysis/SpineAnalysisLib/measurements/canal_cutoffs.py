@@ -1,26 +1,27 @@
 """Published cut-offs for central stenosis."""
 
-from ..anatomy import Kind, Level, Region, Segment
+from ..anatomy import CanalMeaning, Level, Region, Segment
 from .cutoffs import Band, Cutoff
 from .record import Severity
 
 _LUMBAR = frozenset({Region.LUMBAR})
 _LUMBOSACRAL = frozenset({Region.LUMBAR, Region.SACRAL})
 _CERVICAL = frozenset({Region.CERVICAL})
+_SAC: frozenset[CanalMeaning] = frozenset({"dural sac", ""})
 _DEVELOPMENTAL = "Multilevel lumbar developmental spinal stenosis in 2385 subjects, 2022 (PMC9210236)"
 
 
 def _developmental(name: str, levels: set[Level], limit: float) -> Cutoff:
     return Cutoff(name, "canal_ap_diameter", _LUMBOSACRAL, (Band(limit, "developmentally narrow", Severity.MILD),),
-                  _DEVELOPMENTAL, kinds=frozenset({Kind.CANAL}), at=(Level,), levels=frozenset(levels))
+                  _DEVELOPMENTAL, meanings=frozenset({"bony canal"}), at=(Level,), levels=frozenset(levels))
 
 
 CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("bolender_1985", "canal_area", _LUMBAR,
            (Band(100.0, "stenosis", Severity.MODERATE), Band(130.0, "early stenosis", Severity.MILD)),
-           "Bolender et al., J Bone Joint Surg Am 1985;67:240-246", at=(Segment,), unit="mm2"),
+           "Bolender et al., J Bone Joint Surg Am 1985;67:240-246", _SAC, (Segment,), unit="mm2"),
     Cutoff("schoenstroem_1985", "canal_area", _LUMBAR, (Band(75.0, "absolute stenosis", Severity.SEVERE),),
-           "Schoenstroem et al., Spine 1985;10:806-811", at=(Segment,), unit="mm2"),
+           "Schoenstroem et al., Spine 1985;10:806-811", _SAC, (Segment,), unit="mm2"),
     Cutoff("verbiest_1976", "canal_ap_diameter", _LUMBAR,
            (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(12.0, "relative stenosis", Severity.MODERATE)),
            "Verbiest, Orthop Clin North Am 1976;7:603-622"),

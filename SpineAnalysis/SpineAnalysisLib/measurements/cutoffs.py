@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..anatomy import Kind, Level, Region, Segment
+from ..anatomy import CanalMeaning, Level, Region, Segment
 from .record import Grade, Severity
 
 
@@ -22,7 +22,7 @@ class Cutoff:
 
     :param name: how a user chooses it.
     :param regions: of the upper vertebra (or of the vertebra) that it is about.
-    :param kinds: of canal that it was made for.
+    :param meanings: of the canal's outline that it may be applied to.
     :param bands: from the lowest limit to the highest.
     :param at: whether it is for motion segments, vertebrae or both.
     """
@@ -32,15 +32,15 @@ class Cutoff:
     regions: frozenset[Region]
     bands: tuple[Band, ...]
     source: str
-    kinds: frozenset[Kind] = frozenset({Kind.CANAL, Kind.DURAL_SAC})
+    meanings: frozenset[CanalMeaning] = frozenset({"bony canal", "dural sac", ""})
     at: tuple[type, ...] = (Segment, Level)
     levels: frozenset[Level] = frozenset(Level)
     unit: str = "mm"
 
-    def applies(self, level: Level | Segment, kind: Kind) -> bool:
+    def applies(self, level: Level | Segment, meaning: CanalMeaning) -> bool:
         place = level.upper if isinstance(level, Segment) else level
         return isinstance(level, self.at) and place in self.levels and place.region in self.regions \
-            and kind in self.kinds
+            and meaning in self.meanings
 
     def grade(self, value: float) -> Grade:
         """The band a value falls in; the last limit and above is normal."""
@@ -53,13 +53,10 @@ class Cutoff:
         return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL)
 
 
-LUMBAR = frozenset({Region.LUMBAR})
-CERVICAL = frozenset({Region.CERVICAL})
 
-
-def grades(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, kind: Kind,
+def grades(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, meaning: CanalMeaning,
            value: float, preferred: str | None = None) -> tuple[Grade, ...]:
     """Every grade of a value, the preferred rule's first."""
-    fitting = [c for c in cutoffs if c.key == key and c.applies(level, kind)]
+    fitting = [c for c in cutoffs if c.key == key and c.applies(level, meaning)]
     fitting.sort(key=lambda c: c.name != preferred)
     return tuple(c.grade(value) for c in fitting)

@@ -7,7 +7,7 @@ from .record import Quality
 _GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
 
 FLAGS: dict[str, tuple[Quality, str]] = {
-    "level_provisional": (_LIMITED, "the level's name is provisional: the field of view does not show where to count from"),
+    "level_provisional": (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
     "canal_derived": (_LIMITED, "the canal was derived from the vertebral arches, not segmented; what bulges into it "
                                 "(disc, ligament) is not seen"),
     "thick_slices": (_LIMITED, "the slices are thick"),
@@ -21,7 +21,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "vertebra_from_cord_label": (_LIMITED, "the vertebra is known only from the label of the cord beside it"),
     "orientation_from_scanner": (_LIMITED, "forward is the scanner's, as no vertebral body is labeled"),
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
-    "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs were published for the dural sac; the labeled canal may be wider"),
+    "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
     "contrast_guessed": (_LIMITED, "the image's contrast was guessed from the image"),
     "no_bias_correction": (_GOOD, "the coil's uneven sensitivity was not corrected"),
 }

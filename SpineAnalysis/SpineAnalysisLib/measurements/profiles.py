@@ -11,7 +11,7 @@ FloatArray = NDArray[np.floating]
 WINDOW_MM = 1.5
 SLAB_MARGIN_MM = 3.0
 NOISE_VOXELS = 5.0
-"""Voxel noise is averaged over this many voxels along the canal, by local parabolas, which keep narrow places narrow."""
+"""Voxel noise is averaged over this many voxels along the canal, by local parabolas: narrow places stay narrow."""
 
 
 def smooth(values: FloatArray, step_mm: float, voxel_mm: float) -> FloatArray:

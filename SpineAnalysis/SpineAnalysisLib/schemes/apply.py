@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import POSTERIOR_KINDS, VERTEBRA_KINDS, Kind, Level, Structure, successors
+from ..anatomy import POSTERIOR_KINDS, VERTEBRA_KINDS, CanalMeaning, Kind, Level, Structure, successors
 from ..errors import InputError
 from ..volume import LabelMap, Volume
 from .census import GREATEST_VALUE, Census
@@ -15,7 +15,7 @@ from .judge import Reading, judge, read
 from .provisional import levels_of_numbers, pieces_of, pieces_with_levels, write_discs
 from .recognize import known_schemes, recognize
 from .stature import SPACING_MM
-from .tables import INSTANCES, SCHEMES, CanalMeaning, Scheme, own_value
+from .tables import INSTANCES, SCHEMES, Scheme, own_value
 
 SUBREGION_SCHEMES = (SCHEMES["spineps_subregions"], SCHEMES["totalsegmentator_vertebrae_body"])
 """Schemes of masks that tell parts of vertebrae apart, but not vertebrae: they go with a mask that does."""

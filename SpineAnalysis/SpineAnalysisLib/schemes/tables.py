@@ -5,11 +5,8 @@ Each table was read from the program's own source, which is named beside it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from ..anatomy import VERTEBRA_KINDS, Kind, Level, Region, Side, Structure, successors
-
-CanalMeaning = Literal["bony canal", "dural sac", ""]
+from ..anatomy import VERTEBRA_KINDS, CanalMeaning, Kind, Level, Region, Side, Structure, successors
 
 
 @dataclass(frozen=True)
