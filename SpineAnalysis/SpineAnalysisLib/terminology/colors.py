@@ -6,7 +6,7 @@ from ..anatomy import Kind, Level, Region, Structure
 
 # Hue at the first and the last level of a region: from ivory at the neck down to clay at the sacrum.
 _REGION_HUES = {
-    Region.CERVICAL: (0.16, 0.12), Region.THORACIC: (0.115, 0.075), Region.LUMBAR: (0.065, 0.025),
+    Region.CERVICAL: (0.135, 0.115), Region.THORACIC: (0.11, 0.08), Region.LUMBAR: (0.07, 0.035),
     Region.SACRAL: (0.0, 0.0),
 }
 _ALTERNATING = ((0.36, 0.95), (0.58, 0.78))  # saturation and value, in turns
@@ -19,10 +19,10 @@ _BONE_SHADES = {
     Kind.SUPERIOR_ARTICULAR_PROCESS: (0.14, -0.08), Kind.INFERIOR_ARTICULAR_PROCESS: (0.14, -0.25),
 }
 
-_DISC_HUES = (0.50, 0.60)  # from the neck to the sacrum
+_DISC_HUES = (0.54, 0.61)  # from the neck to the sacrum
 
 _OTHERS = {
-    Kind.CANAL: (0.36, 0.72, 0.86), Kind.DURAL_SAC: (0.47, 0.82, 0.80), Kind.CORD: (0.98, 0.83, 0.24),
+    Kind.CANAL: (0.24, 0.70, 0.56), Kind.DURAL_SAC: (0.47, 0.83, 0.72), Kind.CORD: (0.98, 0.83, 0.24),
     Kind.CANAL_CONTENT: (0.72, 0.82, 0.55), Kind.RIB: (0.86, 0.83, 0.74), Kind.HIP: (0.78, 0.72, 0.62),
     Kind.FEMUR: (0.70, 0.66, 0.60),
 }
