@@ -157,7 +157,7 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from SpineAnalysisLib.errors import Cancelled
 
         chosen = self._parameterNode
-        with slicer.util.tryWithErrorDisplay(_("The spine could not be analyzed."), waitCursor=True):
+        with slicer.util.tryWithErrorDisplay(_("The spine could not be analyzed.")):
             try:
                 with progressDialog(_("Spine analysis")) as progress:
                     self.showAnalysis(self.logic.analyze(chosen.inputVolume, chosen.inputSegmentation, chosen.scheme,

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import types
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -49,6 +50,18 @@ def test_slicer_learns_what_the_module_is(module, monkeypatch):
     assert parent.categories == ["Quantification"]
     assert "Not a medical device" in parent.helpText
     assert connected == [("startupCompleted()", module.registerSampleData)]
+
+
+def test_the_sample_is_offered_and_computed(module, logic, monkeypatch):
+    offered = {}
+    sample_data = types.ModuleType("SampleData")
+    sample_data.SampleDataLogic = types.SimpleNamespace(
+        registerCustomSampleDataSource=lambda **source: offered.update(source))
+    monkeypatch.setitem(sys.modules, "SampleData", sample_data)
+    monkeypatch.setattr(module.SpineAnalysisLogic, "loadSample", lambda self: ["scan", "segmentation"])
+    module.registerSampleData()
+    assert offered["sampleName"] == module.SAMPLE_NAME
+    assert offered["customDownloader"](None) == ["scan", "segmentation"]
 
 
 def test_the_panel_is_bound_to_the_parameters(module):
