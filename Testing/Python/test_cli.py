@@ -19,7 +19,10 @@ from scan_files import noise, write, write_series
 
 from SpineAnalysisLib import __version__, cli
 from SpineAnalysisLib.analysis import Analysis
+from SpineAnalysisLib.anatomy import Kind
+from SpineAnalysisLib.phantoms import preset
 from SpineAnalysisLib.phantoms.__main__ import main as make_phantom
+from SpineAnalysisLib.phantoms.__main__ import write as write_phantom
 from SpineAnalysisLib.progress import Progress, silent
 from SpineAnalysisLib.reading.segmentation import read_segmentation
 from SpineAnalysisLib.results import write_measurements
@@ -182,6 +185,7 @@ BAD_RUNS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "empty": (lambda p, t: _segmented(p, t, np.zeros_like), "segmentation is empty"),
     "unknown labels": (lambda p, t: _segmented(p, t, lambda a: np.where(a > 0, a % 97 + 40000, 0)), "no known label"),
     "one vertebra": (lambda p, t: _segmented(p, t, _one_vertebra), "vertebra"),
+    "no canal": (lambda p, t: ["--segmentation", _bodies(t / "bodies.nrrd")], "holds no spinal canal"),
     "unknown scheme": (lambda p, t: [*_given(p), "--scheme", "nonsense"], "no label scheme nonsense"),
     "other scheme": (lambda p, t: [*_given(p), "--scheme", "monai_verse"], "not of the label scheme"),
     "table of nothing": (lambda p, t: [*_given(p), "--scheme", _table(t / "x.json")], "table of label names"),
@@ -214,6 +218,14 @@ def _segmented(phantom: Path, folder: Path, change: Callable[[NDArray], NDArray]
 def _one_vertebra(array: NDArray) -> NDArray:
     """L4 alone, in the project's own values."""
     return np.where(array == 1000 + 24, array, 0)
+
+
+def _bodies(path: Path) -> str:
+    """A spine of which only the vertebral bodies are labeled."""
+    spine = preset("normal_lumbar")
+    labels = spine.labels(spine.grid(3.0), split=True, discs=False, canal=False, cord=False)
+    write_phantom(labels.with_array(np.where(labels.mask(labels.values(Kind.BODY)), labels.array, 0)), path)
+    return str(path)
 
 
 def _table(path: Path) -> str:
