@@ -61,9 +61,7 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     step(progress, 0.8, "Adding what is derived")
     labels = _with_discs(labels, vertebrae, motion)
     directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
-    derived = labels.is_derived(labels.values(Kind.CANAL))
-    canal = replace(_turned(rough, centerline, directions), derived=derived, meaning=_meaning(labels, derived, canal_means)) \
-        if filled is not None else None
+    canal = _named(_turned(rough, centerline, directions), labels, canal_means) if filled is not None else None
     cord = measure_tube(cord_filled, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
     return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast,
@@ -105,10 +103,11 @@ def _no_canal(labels: LabelMap) -> str:
             "pass one that labels the canal, or whole vertebrae instead of bodies.")
 
 
-def _meaning(labels: LabelMap, derived: bool, told: CanalMeaning) -> CanalMeaning:
-    if derived:
-        return "bony canal"
-    return told if labels.values(Kind.CANAL) else "dural sac"
+def _named(canal: Tube, labels: LabelMap, told: CanalMeaning) -> Tube:
+    """The canal with what is known of its origin."""
+    derived = labels.is_derived(labels.values(Kind.CANAL))
+    labeled: CanalMeaning = told if labels.values(Kind.CANAL) else "dural sac"
+    return replace(canal, derived=derived, meaning="bony canal" if derived else labeled)
 
 
 def _first_anterior(bones: list[Bone], centerline: Curve) -> tuple[FloatArray, FloatArray]:

@@ -63,7 +63,7 @@ def measure_tube(filled: Occupancy, centerline: Curve, anterior: FloatArray) -> 
     index = np.abs(centerline.arc_length[:, None] - s[None, :]).argmin(axis=0)
     frames = [Frame.from_axes(origin, -down, front) for origin, down, front in
               zip(centerline.position(s), centerline.tangent(s), anterior[index], strict=True)]
-    return Tube(s, tuple(sections(filled, frames)), filled.resolution)
+    return Tube(s, tuple(sections(filled, centerline, s, frames)), filled.resolution)
 
 
 def front_of(tube: Tube, centerline: Curve, fallback_mm: float = 7.0) -> FloatArray:

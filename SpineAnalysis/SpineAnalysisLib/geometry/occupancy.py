@@ -32,6 +32,11 @@ class Occupancy(Volume):
     resolution: FloatArray = field(default_factory=lambda: np.eye(3))
 
     @property
+    def is_as_labeled(self) -> bool:
+        """Whether the places are the original voxels, nothing restored between them."""
+        return bool(np.allclose(self.resolution, self.ijk_to_ras[:3, :3]))
+
+    @property
     def resolution_mm(self) -> float:
         """The largest of the original steps."""
         return float(np.linalg.norm(self.resolution, axis=0).max())

@@ -2,8 +2,8 @@
 
 A section is sampled along rays from its centroid, in coordinates in which the ellipse of its second moments is a
 circle.  In these, the filled area within each sector is an unbiased reading of half the squared radius, and keeping
-only its lowest harmonics removes the voxels' stairs without moving the outline: exact for ellipses of any aspect, and
-the enclosed area is that of the filled places.
+only its lowest harmonics removes the voxels' stairs without moving the outline.  Where the voxels are as they were
+labeled, the outline is then drawn between the inner and the outer voxel centers.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,23 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label, map_coordinates
+from scipy.ndimage import binary_dilation, binary_erosion, label, map_coordinates
 
+from .curves import Curve
 from .frames import Frame
 from .occupancy import Occupancy
+from .outlines import RAYS, UNIT_CIRCLE, moments, separating_outline
 
 FloatArray = NDArray[np.floating]
 
-RAYS = 72
 STEPS = 60
 REACH = 2.2
 """Rays reach this many times as far as the ellipse of second moments."""
 GAP = 0.35
 """A ray that has left the structure for this share of the ellipse's radius does not come back."""
 HARMONICS = 8
+HALF_SLAB_MM, HALF_SLAB_VOXELS = 0.75, 0.6
+"""Voxel centers this near to a section draw its outline, so that it stands for 1.5 mm of the structure."""
 EDGE_VOXELS = 0.25
 INNER = 0.7
 
@@ -84,18 +87,55 @@ class Section:
         return self.chord((1.0, 0.0))
 
 
-def sections(filled: Occupancy, frames: Sequence[Frame], radius_mm: float = 25.0) -> list[Section | None]:
+@dataclass(frozen=True, eq=False)
+class _Rim:
+    """Voxel centers on both sides of a structure's border, in their order along its centerline.
+
+    :param s: (N,) ascending arc lengths; :param points: (N, 3) RAS; :param inside: (N,) whether labeled.
+    """
+
+    s: FloatArray
+    points: FloatArray
+    inside: NDArray[np.bool_]
+
+    @staticmethod
+    def of(filled: Occupancy, centerline: Curve) -> "_Rim":
+        array, cube = filled.array > 0.5, np.ones((3, 3, 3), bool)
+        index = np.argwhere(binary_dilation(array, cube) & ~binary_erosion(array, cube, border_value=1))
+        points = filled.to_ras(index)
+        s = centerline.project(points)
+        order = np.argsort(s, kind="stable")
+        return _Rim(s[order], points[order], array[tuple(index[order].T)])
+
+    def sharpened(self, section: Section, s: float, steps: FloatArray) -> Section:
+        """A section with the outline that its nearest voxel centers draw."""
+        half = max(HALF_SLAB_MM, HALF_SLAB_VOXELS * float(np.abs(steps.T @ section.frame.superior).max()))
+        near = slice(*np.searchsorted(self.s, (s - half, s + half)))
+        in_plane = np.stack([section.frame.right, section.frame.anterior]) @ steps
+        voxel = float(np.sqrt(np.linalg.eigvalsh(in_plane @ in_plane.T)[0]))
+        centers = section.frame.to_frame(self.points[near])[:, :2]
+        outline = separating_outline(section.outline, centers, self.inside[near], voxel)
+        area, middle, _ = moments(outline)
+        origin = section.frame.to_ras(np.append(middle, 0.0))
+        return replace(section, frame=section.frame.at(origin), outline=outline - middle, area=area)
+
+
+def sections(filled: Occupancy, centerline: Curve, s: FloatArray, frames: Sequence[Frame],
+             radius_mm: float = 25.0) -> list[Section | None]:
     """Cross-sections of a structure, ``None`` where a plane does not meet it.
 
-    :param frames: section planes in their order along the structure; each origin lies in it or near it.
-    :param radius_mm: how far from the origin the structure can reach.
+    :param s: (N,) arc lengths along the centerline, ascending; :param frames: the section planes there.
+    :param radius_mm: how far from the centerline the structure can reach.
     """
+    rim = _Rim.of(filled, centerline) if filled.is_as_labeled else None
     found: list[Section | None] = []
     guess: tuple[FloatArray, FloatArray] | None = None
-    for frame in frames:
+    for at, frame in zip(s, frames, strict=True):
         start = guess if guess is not None and _is_filled(filled, frame, guess[0]) else None
         start = start or _moments(filled, frame, radius_mm)
         section, guess = (None, None) if start is None else _section(filled, frame, *start, refined=start is guess)
+        if section is not None and section.complete and rim is not None:
+            section = rim.sharpened(section, float(at), filled.resolution)
         found.append(section)
     return found
 
@@ -106,8 +146,8 @@ def _section(filled: Occupancy, frame: Frame, center: FloatArray, spread: FloatA
     for _ in range(1 if refined else 2):
         shape = 2.0 * np.linalg.cholesky(spread)
         radii = _radii(filled, frame, center, shape)
-        outline = center + (radii[:, None] * _UNIT_CIRCLE) @ shape.T
-        area, center, spread = _polygon_moments(outline)
+        outline = center + (radii[:, None] * UNIT_CIRCLE) @ shape.T
+        area, center, spread = moments(outline)
     sharp = _unblurred(outline - center, spread, _blur(filled, frame))
     section = Section(frame.at(frame.to_ras(np.append(center, 0.0))), sharp, area)
     return replace(section, complete=_is_complete(filled, section)), (center, spread)
@@ -149,8 +189,6 @@ def _unblurred(outline: FloatArray, spread: FloatArray, blur: FloatArray) -> Flo
     return outline @ (vectors * (factors / np.sqrt(factors.prod()))) @ vectors.T
 
 
-_ANGLES = np.linspace(0.0, 2 * np.pi, RAYS, endpoint=False)
-_UNIT_CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 _RADIUS = (np.arange(STEPS) + 0.5) * (REACH / STEPS)
 
 
@@ -185,7 +223,7 @@ def _moments(filled: Occupancy, frame: Frame, radius_mm: float) -> tuple[FloatAr
 
 def _radii(filled: Occupancy, frame: Frame, center: FloatArray, shape: FloatArray) -> FloatArray:
     """(RAYS,) band-limited radii in the coordinates in which the ellipse of second moments is the unit circle."""
-    rays = _RADIUS[None, :, None] * _UNIT_CIRCLE[:, None, :]
+    rays = _RADIUS[None, :, None] * UNIT_CIRCLE[:, None, :]
     share = _sample(filled, frame, center + rays @ shape.T)
     away = np.cumsum(share < 0.5, axis=1) * (REACH / STEPS)
     share = np.where(away > GAP, 0.0, share)
@@ -195,17 +233,3 @@ def _radii(filled: Occupancy, frame: Frame, center: FloatArray, shape: FloatArra
     harmonics = int(np.clip(round(size / (3.5 * filled.resolution_mm)), 3, HARMONICS))
     spectrum[harmonics + 1:] = 0.0
     return np.sqrt(np.maximum(np.fft.irfft(spectrum, RAYS), 1e-4))
-
-
-def _polygon_moments(outline: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-    """Area, centroid and covariance of a polygon's inside."""
-    following = np.roll(outline, -1, axis=0)
-    cross = outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
-    area = cross.sum() / 2.0
-    center = ((outline + following) * cross[:, None]).sum(axis=0) / (6.0 * area)
-    a, b = outline - center, following - center
-    cross = a[:, 0] * b[:, 1] - b[:, 0] * a[:, 1]
-    spread = np.einsum("n,ni,nj->ij", cross, a, a) + np.einsum("n,ni,nj->ij", cross, b, b)
-    mixed = np.einsum("n,ni,nj->ij", cross, a, b)
-    spread = (2 * spread + mixed + mixed.T) / (24.0 * area)
-    return float(area), center, spread
