@@ -15,7 +15,7 @@ from .derive.tubes import center_curve, front_of, measure_tube, tube_of
 from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, split_body
 from .errors import InputError
 from .geometry.curves import Curve
-from .geometry.frames import Frame, Plane, unit
+from .geometry.frames import Frame, Plane, angle_deg, unit
 from .progress import Progress, part, silent, step
 from .spine import Contrast, MotionSegment, Spine, Tube, Vertebra, interpolate_directions
 from .volume import LabelMap, Volume
@@ -25,6 +25,8 @@ FloatArray = NDArray[np.floating]
 CANAL_KINDS = (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)
 MAX_DISC_MM = 22.0
 """Facing endplates farther apart than this are not neighbors: a vertebra between them is missing."""
+MAX_TURN_DEG = 60.0
+"""No vertebra is turned farther than this against its neighbors."""
 
 
 def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contrast | None = None,
@@ -53,6 +55,9 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     rough = measure_tube(guide, centerline, anterior[1])
     step(progress, 0.6, "Fitting vertebrae")
     vertebrae = _vertebrae(bones, centerline, front_of(rough, centerline), anterior[0])
+    left_out = [str(bone.level) for bone in bones if bone.level not in {v.level for v in vertebrae}]
+    if left_out:
+        notes += (f"Too little of {', '.join(left_out)} is in view to be measured.",)
     vertebrae = vertebrae or cord_level_vertebrae(labels, centerline)
     if len(vertebrae) < 2:
         raise InputError("Fewer than two vertebrae could be followed in the segmentation; "
@@ -136,9 +141,18 @@ def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior
             shape = body_shape(split_body(bone, centerline, front, forward), centerline)
         if shape is not None:
             shapes.append(shape)
+    shapes = [shape for i, shape in enumerate(shapes) if _agrees(shape, shapes[max(i - 2, 0):i] + shapes[i + 1:i + 3])]
     return tuple(Vertebra(x.level, x.frame, x.superior, x.inferior, x.pedicle_RAS,
                           _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags)
                  for x in shapes)
+
+
+def _agrees(shape: Shape, neighbors: list[Shape]) -> bool:
+    """Whether a vertebra faces the way its neighbors do; one whose body is out of view does not."""
+    if not neighbors:
+        return True
+    forward = np.sum([other.frame.anterior for other in neighbors], axis=0)
+    return angle_deg(shape.frame.anterior, forward) < MAX_TURN_DEG
 
 
 def _crossing(centerline: Curve, plane: Plane) -> float | None:

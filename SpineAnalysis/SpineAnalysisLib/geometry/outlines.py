@@ -13,7 +13,7 @@ FloatArray = NDArray[np.floating]
 RAYS = 72
 HARMONICS = 6
 SHAPE_PRIOR = 0.01
-"""Standard deviation of the outline's third harmonic, relative to its radius, without evidence; finer ones are rarer."""
+"""Standard deviation of the outline's third harmonic, relative to its radius, a priori; finer ones are rarer."""
 WIDTHS = (0.3, 0.12, 0.08)
 """How many voxels from the outline a center may be labeled either way: from an easy start to the final one."""
 
@@ -57,7 +57,7 @@ def separating_outline(outline: FloatArray, centers: FloatArray, inside: NDArray
     unit, radius, sign = unit[near], radius[near], np.where(inside[near], 1.0, -1.0)
     steepness = np.linalg.norm(np.linalg.solve(shape.T, (unit / radius[:, None]).T), axis=0)
     basis = _harmonics(np.arctan2(unit[:, 1], unit[:, 0]))
-    coefficients = np.zeros(basis.shape[1])
+    coefficients: FloatArray = np.zeros(basis.shape[1])
     for width in WIDTHS:
         scale = sign / (steepness * width * voxel)
         coefficients = _maximize(scale[:, None] * basis, scale * (1.0 - radius), coefficients)
