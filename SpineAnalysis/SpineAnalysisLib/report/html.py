@@ -43,7 +43,6 @@ class SectionCard:
     picture: Picture
     caption: str
     numbers: tuple[tuple[str, Cell], ...]
-    footnotes: Footnotes
 
 
 def write_report(analysis: Analysis, path: str | Path, *, title: str = "Spine analysis") -> None:
@@ -75,14 +74,14 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
                     "views": rendered_picture(spine, surface, severities),
                     "profiles": [profile_picture(table, analysis.measurements, by_name)
                                  for table in analysis.tables if table.key.endswith("_profile")]}
-        cards = [_card(spine, section, analysis.measurements, references) for section in sections[:MAX_SECTIONS]]
+        cards, footnotes = _cards(spine, sections[:MAX_SECTIONS], analysis.measurements, references)
     families = [section for family in registry.families()
                 if (section := family_section(family, analysis.measurements, references)) is not None]
     return {"title": title, "facts": _facts(spine), "findings": analysis.findings, "doubts": analysis.doubts,
-            "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "families": families,
-            "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards),
-            "methods": _methods(families, references),
-            "references": references.listed(), "provenance": list(flattened(analysis.provenance)),
+            "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "card_footnotes": footnotes,
+            "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards), "families": families,
+            "methods": _methods(families, references), "references": references.listed(),
+            "provenance": list(flattened(analysis.provenance)),
             "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
 
 
@@ -105,19 +104,28 @@ def chosen_sections(measurements: Sequence[Measurement],
         return -severities[section.level], isinstance(section.level, Level), -total
 
     abnormal = [section for section in found if severities[section.level] > Severity.NORMAL]
-    return sorted(abnormal, key=badness) or sorted(found, key=lambda section: section.extent)[:1]
+    return sorted(abnormal, key=badness) or sorted(found, key=_width)[:1]
 
 
-def _card(spine: Spine, section: Section, measurements: Sequence[Measurement], references: References) -> SectionCard:
+def _width(section: Section) -> tuple[bool, float]:
+    """Orders normal sections: discs, where canals narrow, before vertebrae, and small before large."""
+    return isinstance(section.level, Level), section.leading.value or 0.0
+
+
+def _cards(spine: Spine, sections: Sequence[Section], measurements: Sequence[Measurement],
+           references: References) -> tuple[list[SectionCard], Footnotes]:
     definitions = registry.definitions()
-    order = list(definitions)
-    here = sorted((m for m in measurements if m.level == section.level and m.key in definitions),
-                  key=lambda m: (order.index(m.key), m.side or ""))
-    footnotes = Footnotes(here)
-    numbers = tuple((definitions[m.key].title + (f", {m.side}" if m.side else ""),
-                     cell(m, definitions[m.key], references, footnotes)) for m in here)
-    return SectionCard(str(section.level), section_picture(spine, section, definitions),
-                       f"Plane of measurement: {definitions[section.leading.key].title}.", numbers, footnotes)
+    order = {key: place for place, key in enumerate(definitions)}
+    levels = {section.level for section in sections}
+    shown = sorted((m for m in measurements if m.level in levels), key=lambda m: (order[m.key], m.side or ""))
+    footnotes = Footnotes(shown)
+    cards = []
+    for section in sections:
+        numbers = tuple((definitions[m.key].title + (f", {m.side}" if m.side else ""),
+                         cell(m, definitions[m.key], references, footnotes)) for m in shown if m.level == section.level)
+        cards.append(SectionCard(str(section.level), section_picture(spine, section, definitions),
+                                 f"Plane of measurement: {definitions[section.leading.key].title}.", numbers))
+    return cards, footnotes
 
 
 def _facts(spine: Spine) -> list[tuple[str, str]]:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..measurements.record import Measurement, Severity, Table
-from .pictures import HAIRLINE, INK, MUTED, TONES, Picture, picture
+from .pictures import HAIRLINE, INK, TONES, Picture, picture
 from .wording import pretty_unit
 
 FloatArray = NDArray[np.floating]
 
 _WIDTH_IN = 8.2
-_FRAME_IN = (0.7, 0.5, 0.1, 0.25)  # left, below, right, above
+_FRAME_IN = (0.45, 0.5, 0.65, 0.25)  # left, below, right, above
 _MM_PER_INCH = 45.0
 _HEIGHT_RANGE_IN = (3.2, 8.2)
 _UNITS = ("mm2", "mm")
@@ -75,13 +76,13 @@ def profile_picture(table: Table, measurements: Sequence[Measurement], severitie
     left, bottom, right, top = (_FRAME_IN[0] / _WIDTH_IN, _FRAME_IN[1] / height,
                                 1.0 - _FRAME_IN[2] / _WIDTH_IN, 1.0 - _FRAME_IN[3] / height)
     panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False, gridspec_kw={
-        "left": left, "bottom": bottom, "right": right, "top": top, "wspace": 0.06})[0]
+        "left": left, "bottom": bottom, "right": right, "top": top, "wspace": 0.09})[0]
     for axes, quantity in zip(panels, quantities, strict=True):
         shown = [c for c in curves if c.quantity == quantity]
         _levels(axes, table, severities)
         _panel(axes, table, shown, [c for c in cutoffs if c.column in {curve.column for curve in shown}])
     panels[0].set_ylim(float(along.max()), float(along.min()))
-    _name_levels(panels[0], table, severities)
+    _name_levels(panels[0], panels[-1], table, severities)
     return picture(figure, _alt(table, curves))
 
 
@@ -110,6 +111,7 @@ def _panel(axes: Axes, table: Table, curves: Sequence[Curve], cutoffs: Sequence[
     axes.set_xlabel(f"{title} ({pretty_unit(curves[0].unit)})")
     greatest = np.nanmax([np.nanmax(table.columns[c.column], initial=0.0) for c in curves])
     axes.set_xlim(0.0, max(1.08 * float(greatest), 1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], prune="upper"))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=HAIRLINE, linewidth=0.5)
@@ -129,13 +131,15 @@ def _levels(axes: Axes, table: Table, severities: Mapping[str, Severity]) -> Non
                      linestyle="-" if is_disc else ":", zorder=0.5)
 
 
-def _name_levels(axes: Axes, table: Table, severities: Mapping[str, Severity]) -> None:
-    axes.set_yticks(list(table.marks.values()), list(table.marks))
-    for label, name in zip(axes.get_yticklabels(), table.marks, strict=True):
+def _name_levels(first: Axes, last: Axes, table: Table, severities: Mapping[str, Severity]) -> None:
+    """Vertebrae on the left, discs on the right, where they do not get in each other's way."""
+    first.set_yticks([])
+    for name, place in table.marks.items():
         severity = severities.get(name, Severity.NORMAL)
-        label.set_color(TONES[severity].text if severity else (MUTED if "-" in name else INK))
-        label.set_fontweight("bold" if severity else "normal")
-        label.set_fontsize(7.0 if "-" in name else 8.0)
+        axes, x, align = (last, 1.0, "left") if "-" in name else (first, 0.0, "right")
+        axes.annotate(name, (x, place), xycoords=axes.get_yaxis_transform(), va="center", ha=align,
+                      xytext=(5 if align == "left" else -5, 0), textcoords="offset points", fontsize=8,
+                      color=TONES[severity].text if severity else INK, fontweight="bold" if severity else "normal")
 
 
 def _alt(table: Table, curves: Sequence[Curve]) -> str:

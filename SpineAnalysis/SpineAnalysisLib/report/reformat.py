@@ -129,9 +129,10 @@ def regions(sampled: NDArray, labels: LabelMap, rows: FloatArray, columns: Float
 
 
 def named_vertebrae(spine: Spine) -> tuple[Vertebra, ...]:
-    """Vertebrae that pictures name: those with an endplate in view (or all, where only their places are known)."""
-    bodies = tuple(v for v in spine.vertebrae if v.superior_endplate is not None or v.inferior_endplate is not None)
-    return bodies or spine.vertebrae
+    """Vertebrae that pictures name: those whose body is in view, in front of the canal, not just a process."""
+    centers = np.array([v.frame.origin for v in spine.vertebrae])
+    forward = centers - spine.centerline.position(spine.centerline.project(centers))
+    return tuple(v for v, ahead in zip(spine.vertebrae, forward, strict=True) if ahead @ v.frame.anterior > 0.0)
 
 
 def canal_place(spine: Spine, segment: MotionSegment) -> FloatArray:

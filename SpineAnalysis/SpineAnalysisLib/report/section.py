@@ -50,12 +50,6 @@ class Section:
     inside: tuple[Measurement, ...]
     beside: tuple[Measurement, ...]
 
-    @property
-    def extent(self) -> float:
-        """Orders sections from narrow to wide: the greatest reach of what was measured, mm."""
-        points = np.vstack([_flat(self.frame, m) for m in self.inside])
-        return float(np.ptp(points, axis=0).min())
-
 
 def section_at(level: Level | Segment, measurements: Sequence[Measurement]) -> Section | None:
     """The plane of the level's worst outline or diameter (of equals, of the first outline), or ``None``."""
@@ -112,9 +106,9 @@ def section_picture(spine: Spine, section: Section, definitions: Mapping[str, De
     for outline_points in context:
         _draw_line(axes, outline_points, PAPER, "-", "context", closed=True)
     for measurement in section.inside:
-        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], "-")
+        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], "-", ink)
     for measurement in section.beside:
-        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED)
+        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED, ink)
     _orient(axes, section.frame, ink)
     return picture(figure, _alt(section, definitions, spine.image is not None))
 
@@ -128,14 +122,14 @@ def _outline_of_canal(spine: Spine, frame: Frame) -> list[FloatArray]:
 
 
 def _draw_measurement(axes: Axes, frame: Frame, measurement: Measurement, definition: Definition,
-                      dash: LineStyle) -> None:
+                      dash: LineStyle, ink: str) -> None:
     points, is_line = _flat(frame, measurement), _type(measurement) == "line"
     _draw_line(axes, points, TONES[measurement.severity].mark, dash, measurement.key, closed=not is_line)
     if is_line and measurement.value is not None:
         end = points[np.argmax(points @ np.array([-0.6, -1.0]))]  # the lower or the right end, clear of the body
         text = quantity(measurement.value, definition.decimals, measurement.unit)
-        axes.annotate(text, end, xytext=(3, -3), textcoords="offset points", color=PAPER, fontsize=7.5, va="top",
-                      path_effects=outline(PAPER, 2.2))
+        axes.annotate(text, end, xytext=(3, -3), textcoords="offset points", color=ink, fontsize=7.5, va="top",
+                      path_effects=outline(ink, 2.2))
 
 
 def _draw_line(axes: Axes, points: FloatArray, color: str, dash: LineStyle, name: str, closed: bool) -> None:

@@ -40,7 +40,8 @@ class Footnotes:
 
     def __init__(self, measurements: Sequence[Measurement]) -> None:
         self._letters: dict[str, str] = {}
-        self._common = [f for f in measurements[0].flags if all(f in m.flags for m in measurements)]
+        first = measurements[0].flags if measurements else ()
+        self._common = [flag for flag in first if all(flag in m.flags for m in measurements)]
         self._qualities = {m.quality for m in measurements if m.value is not None}
 
     def marks(self, measurement: Measurement) -> tuple[str, ...]:

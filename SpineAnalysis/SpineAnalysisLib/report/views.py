@@ -22,7 +22,7 @@ _SHOWN = _BONE_AND_DISC | {Kind.CANAL, Kind.DURAL_SAC, Kind.CORD}
 _FINEST_MM = 0.9
 """Finer grids are thinned to about this: enough for a picture, and quick."""
 _MARGIN_MM = 4.0
-_MAX_WIDTH_IN, _MAX_HEIGHT_IN = 4.6, 7.6
+_MAX_WIDTH_IN, _MAX_HEIGHT_IN = 5.0, 7.6
 _NAMES_IN, _TAGS_IN = 0.42, 0.68
 _NORMAL = Severity.NORMAL
 
