@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import CanalMeaning, Level, Region, Segment
+from ..anatomy import Level, Region, Segment
 from ..geometry.sections import Section
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Tube, Vertebra
@@ -126,7 +126,8 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     places: list[Level | Segment] = [*(m.segment for m in spine.segments), *(v.level for v in spine.vertebrae)]
     for place in places:
         records += _ratio(by_place, "canal_occupation_ratio", ("cord_area", place), ("canal_area", place), place)
-    records += [r for v in spine.vertebrae for r in _torg_pavlov(by_place, v, spine.canal_meaning)]
+    if spine.canal is not None:
+        records += [r for v in spine.vertebrae for r in _torg_pavlov(by_place, v, spine.canal)]
     records += csf_ratios(spine)
     step(progress, 1.0, "Canal measured")
     return FamilyResult(tuple(records), tuple(_profile_table(spine, tubes)))
@@ -179,7 +180,7 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
     if section is None:
         return
     key = f"{profile.name}_{quantity}"
-    found = grades(CUTOFFS, key, place, profile.tube.meaning, value, settings.get(f"{key}_cutoff"))
+    found = grades(CUTOFFS, key, place, profile.tube, value, settings.get(f"{key}_cutoff"))
     if found and quantity == "area" and not profile.tube.meaning:
         flags = (*flags, "area_cutoff_for_dural_sac")
     yield Measurement(key, place, value, unit, None, profile.uncertainty(quantity, index), quality_of(flags), flags,
@@ -249,7 +250,7 @@ def _compression(records: Records, key: str, profile: Profile, motion: MotionSeg
                       flags, (), here.geometry)
 
 
-def _torg_pavlov(records: Records, vertebra: Vertebra, meaning: CanalMeaning) -> Iterator[Measurement]:
+def _torg_pavlov(records: Records, vertebra: Vertebra, tube: Tube) -> Iterator[Measurement]:
     canal = records.get(("canal_ap_diameter", vertebra.level))
     if vertebra.level.region is not Region.CERVICAL or vertebra.level <= Level.C2:
         return
@@ -258,7 +259,7 @@ def _torg_pavlov(records: Records, vertebra: Vertebra, meaning: CanalMeaning) ->
     value = canal.value / vertebra.body_ap_mm
     spread = value * float(np.hypot(_relative(canal), (canal.uncertainty or 0.0) / vertebra.body_ap_mm))
     flags = _combined(canal)
-    found = grades(CUTOFFS, "torg_pavlov_ratio", vertebra.level, meaning, value)
+    found = grades(CUTOFFS, "torg_pavlov_ratio", vertebra.level, tube, value)
     yield Measurement("torg_pavlov_ratio", vertebra.level, value, "1", None, spread, quality_of(flags), flags, found,
                       canal.geometry)
 

@@ -12,8 +12,9 @@ _DEVELOPMENTAL = "Multilevel lumbar developmental spinal stenosis in 2385 subjec
 
 
 def _developmental(name: str, levels: set[Level], limit: float) -> Cutoff:
-    return Cutoff(name, "canal_ap_diameter", _LUMBOSACRAL, (Band(limit, "developmentally narrow", Severity.MILD),),
-                  _DEVELOPMENTAL, meanings=frozenset({"bony canal"}), at=(Level,), levels=frozenset(levels))
+    bands = (Band(limit, "developmentally narrow", Severity.MILD),)
+    return Cutoff(name, "canal_ap_diameter", _LUMBOSACRAL, bands, _DEVELOPMENTAL,
+                  meanings=frozenset({"bony canal"}), derived=False, at=(Level,), levels=frozenset(levels))
 
 
 CUTOFFS: tuple[Cutoff, ...] = (
@@ -21,10 +22,10 @@ CUTOFFS: tuple[Cutoff, ...] = (
            (Band(100.0, "stenosis", Severity.MODERATE), Band(130.0, "early stenosis", Severity.MILD)),
            "Bolender et al., J Bone Joint Surg Am 1985;67:240-246", _SAC, (Segment,), unit="mm2"),
     Cutoff("schoenstroem_1985", "canal_area", _LUMBAR, (Band(75.0, "absolute stenosis", Severity.SEVERE),),
-           "Schoenstroem et al., Spine 1985;10:806-811", _SAC, (Segment,), unit="mm2"),
+           "Schönström et al., Spine 1985;10:806-811", _SAC, (Segment,), unit="mm2"),
     Cutoff("verbiest_1976", "canal_ap_diameter", _LUMBAR,
            (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(12.0, "relative stenosis", Severity.MODERATE)),
-           "Verbiest, Orthop Clin North Am 1976;7:603-622"),
+           "Verbiest, Spine 1976;1:217-225"),
     Cutoff("edwards_1983", "canal_ap_diameter", _CERVICAL,
            (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(13.0, "relative stenosis", Severity.MODERATE)),
            "Edwards and LaRocca, Spine 1983;8:20-27"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..anatomy import CanalMeaning, Level, Region, Segment
+from ..spine import Tube
 from .record import Grade, Severity
 
 
@@ -25,6 +26,7 @@ class Cutoff:
     :param meanings: of the canal's outline that it may be applied to.
     :param bands: from the lowest limit to the highest.
     :param at: whether it is for motion segments, vertebrae or both.
+    :param derived: whether a canal derived from bone, which is a little narrower than it looks on MR, may be graded.
     """
 
     name: str
@@ -34,13 +36,15 @@ class Cutoff:
     source: str
     meanings: frozenset[CanalMeaning] = frozenset({"bony canal", "dural sac", ""})
     at: tuple[type, ...] = (Segment, Level)
+    derived: bool = True
     levels: frozenset[Level] = frozenset(Level)
     unit: str = "mm"
 
-    def applies(self, level: Level | Segment, meaning: CanalMeaning) -> bool:
+    def applies(self, level: Level | Segment, meaning: CanalMeaning, derived: bool) -> bool:
+        """Whether the rule was made for such a place and such an outline."""
         place = level.upper if isinstance(level, Segment) else level
         return isinstance(level, self.at) and place in self.levels and place.region in self.regions \
-            and meaning in self.meanings
+            and meaning in self.meanings and (self.derived or not derived)
 
     def grade(self, value: float) -> Grade:
         """The band a value falls in; the last limit and above is normal."""
@@ -53,10 +57,9 @@ class Cutoff:
         return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL)
 
 
-
-def grades(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, meaning: CanalMeaning,
+def grades(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube,
            value: float, preferred: str | None = None) -> tuple[Grade, ...]:
     """Every grade of a value, the preferred rule's first."""
-    fitting = [c for c in cutoffs if c.key == key and c.applies(level, meaning)]
+    fitting = [c for c in cutoffs if c.key == key and c.applies(level, canal.meaning, canal.derived)]
     fitting.sort(key=lambda c: c.name != preferred)
     return tuple(c.grade(value) for c in fitting)
