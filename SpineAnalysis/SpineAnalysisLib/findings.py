@@ -39,7 +39,8 @@ def _stenosis(level: Segment, severity: Severity, records: Sequence[Measurement]
         if worst.severity > Severity.NORMAL:
             name, digits, unit = ("area", 0, "mm²") if record.key == "canal_area" else ("AP diameter", 1, "mm")
             spread = "" if record.uncertainty is None else f" ± {record.uncertainty:.{digits}f}"
-            reasons.append(f"{name} {record.value:.{digits}f}{spread} {unit} ({worst.label}, {worst.cutoff.replace('mm2', 'mm²')})")
+            cutoff = worst.cutoff.replace("mm2", "mm²")
+            reasons.append(f"{name} {record.value:.{digits}f}{spread} {unit} ({worst.label}, {cutoff})")
     return f"{level}: {_WORD[severity]} central stenosis, {'; '.join(reasons)}."
 
 

@@ -1,0 +1,93 @@
+"""How long and how much memory the main job takes.  Run by hand: ``make benchmark`` or with names of what to run.
+
+Absolute seconds depend on the machine; ratios within one run do not.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from SpineAnalysisLib.analysis import analyze
+from SpineAnalysisLib.anatomy import Level
+from SpineAnalysisLib.measurements.registry import families
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.volume import LabelMap
+
+SPACING_MM = 1.5
+TARGETS = {"measure": "10 s and 1.5 GB for 17 levels and more", "run": "30 s with report and scene"}
+
+
+def seconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """The best of a few runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def peak_gigabytes() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def spine(upper: Level, lower: Level, margin: float = 8.0) -> LabelMap:
+    """A phantom's whole vertebrae and discs, without canal, as CT segmentations are."""
+    phantom = Phantom(SpineSpec.typical(upper, lower))
+    return phantom.labels(phantom.grid(SPACING_MM, margin=margin), canal=False, cord=False)
+
+
+def measure(_segmentation: Path | None) -> None:
+    """The measuring stage, C2 to sacrum."""
+    labels = spine(Level.C2, Level.S1)
+    families()
+    print(f"measure: {len(labels.levels)} levels in {seconds(lambda: analyze(None, labels)):.1f} s, "
+          f"{peak_gigabytes():.2f} GB (target {TARGETS['measure']})")
+
+
+def linear(_segmentation: Path | None) -> None:
+    """Whether cost grows with the spine's length, and not with the image around it."""
+    short, long = spine(Level.T12, Level.S1), spine(Level.T1, Level.S1)
+    wide = spine(Level.T12, Level.S1, margin=80.0)
+    base = seconds(lambda: analyze(None, short))
+    for name, labels in (("longer spine", long), ("wider image", wide)):
+        ratio = seconds(lambda labels=labels: analyze(None, labels)) / base  # type: ignore[misc]
+        print(f"linear: {name}: {len(labels.levels) / len(short.levels):.1f} times the levels and "
+              f"{labels.array.size / short.array.size:.1f} times the voxels take {ratio:.1f} times as long")
+
+
+def run(segmentation: Path | None) -> None:
+    """The whole command, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        if segmentation is None:
+            subprocess.run([sys.executable, "-m", "SpineAnalysisLib.phantoms", "whole", folder, "--spacing",
+                            *[str(SPACING_MM)] * 3], check=True)
+            segmentation = Path(folder, "segmentation.nii.gz")
+        command = [sys.executable, "-m", "SpineAnalysisLib.cli", "run", "--quiet", "--segmentation", str(segmentation),
+                   "-o", f"{folder}/results"]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        print(f"run: {time.perf_counter() - start:.1f} s, {used:.2f} GB (target {TARGETS['run']})")
+
+
+BENCHMARKS: dict[str, Callable[[Path | None], None]] = {"measure": measure, "linear": linear, "run": run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all without a name")
+    parser.add_argument("--segmentation", type=Path, help="a real one for 'run' instead of the phantom")
+    arguments = parser.parse_args()
+    for name in arguments.names or BENCHMARKS:
+        BENCHMARKS[name](arguments.segmentation)
+
+
+if __name__ == "__main__":
+    main()
