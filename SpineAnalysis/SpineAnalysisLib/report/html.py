@@ -164,4 +164,4 @@ def flattened(data: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(data, (list, tuple)):
         yield name, ", ".join(map(str, data)) or "none"
     else:
-        yield name, "none" if data is None else str(data)
+        yield name, "none" if data in (None, "") else str(data)

@@ -17,7 +17,7 @@ from .wording import pretty_unit
 FloatArray = NDArray[np.floating]
 
 _WIDTH_IN = 8.2
-_FRAME_IN = (0.45, 0.5, 0.65, 0.25)  # left, below, right, above
+_FRAME_IN = (0.45, 0.5, 0.65, 0.4)  # left, below, right, above
 _MM_PER_INCH = 45.0
 _HEIGHT_RANGE_IN = (3.2, 8.2)
 _UNITS = ("mm2", "mm")
@@ -83,6 +83,8 @@ def profile_picture(table: Table, measurements: Sequence[Measurement], severitie
         _panel(axes, table, shown, [c for c in cutoffs if c.column in {curve.column for curve in shown}])
     panels[0].set_ylim(float(along.max()), float(along.min()))
     _name_levels(panels[0], panels[-1], table, severities)
+    if len({c.structure for c in curves}) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2, borderaxespad=0.1)
     return picture(figure, _alt(table, curves))
 
 
@@ -116,8 +118,6 @@ def _panel(axes: Axes, table: Table, curves: Sequence[Curve], cutoffs: Sequence[
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=HAIRLINE, linewidth=0.5)
     axes.set_axisbelow(True)
-    if len({c.structure for c in curves}) > 1:
-        axes.legend(loc="lower right")
 
 
 def _levels(axes: Axes, table: Table, severities: Mapping[str, Severity]) -> None:

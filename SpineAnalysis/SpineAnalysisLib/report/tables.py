@@ -1,6 +1,7 @@
 """A family's measurements as tables for people: rows are levels from head to foot, columns are measurements."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..anatomy import Level, Segment, Side, successors
@@ -8,6 +9,7 @@ from ..measurements.record import Grade, Measurement, Quality, Severity
 from ..measurements.registry import Definition, Family
 from .wording import flag_text, number, pretty_text, pretty_unit
 
+MAX_COLUMNS = 7
 QUALITY_MARKS = {Quality.GOOD: "", Quality.LIMITED: "†", Quality.POOR: "‡"}
 
 
@@ -132,7 +134,8 @@ def family_section(family: Family, measurements: Iterable[Measurement], referenc
     keys = {d.key for d in family.definitions}
     mine = [m for m in measurements if m.key in keys]
     groups = {name: [m for m in mine if _group(m.level) == name] for name in _HEADINGS}
-    tables = tuple(_table(name, family, group, references) for name, group in groups.items() if group)
+    tables = tuple(_table(name, columns, group, references) for name, group in groups.items() if group
+                   for columns in _portions(_columns(family, group)))
     return FamilySection(family.name, family.title, tables) if tables else None
 
 
@@ -142,10 +145,22 @@ def _group(level: Level | Segment | None) -> str:
     return "segments" if isinstance(level, Segment) and level.lower in successors(level.upper) else "ranges"
 
 
-def _table(group: str, family: Family, measurements: Sequence[Measurement], references: References) -> LevelTable:
-    columns: list[_Column] = [(definition, side) for definition in family.definitions
-                              for side in (None, "right", "left")
-                              if any(m.key == definition.key and m.side == side for m in measurements)]
+def _columns(family: Family, measurements: Sequence[Measurement]) -> list[_Column]:
+    present = {(m.key, m.side) for m in measurements}
+    return [(definition, side) for definition in family.definitions for side in (None, "right", "left")
+            if (definition.key, side) in present]
+
+
+def _portions(columns: Sequence[_Column]) -> Iterator[Sequence[_Column]]:
+    """Columns of tables that fit on a page, about equally many in each."""
+    size = math.ceil(len(columns) / math.ceil(len(columns) / MAX_COLUMNS))
+    for start in range(0, len(columns), size):
+        yield columns[start:start + size]
+
+
+def _table(group: str, columns: Sequence[_Column], every: Sequence[Measurement], references: References) -> LevelTable:
+    shown = {(definition.key, side) for definition, side in columns}
+    measurements = [m for m in every if (m.key, m.side) in shown]
     found = {(m.level, m.key, m.side): m for m in measurements}
     footnotes = Footnotes(measurements)
     rows = []
