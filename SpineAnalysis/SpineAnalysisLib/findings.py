@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .anatomy import Segment
+from .anatomy import Level, Segment
 from .measurements.record import Measurement, Severity
 from .spine import Spine
 
@@ -55,6 +55,20 @@ def _narrowest(measurements: Sequence[Measurement]) -> str:
             "no published cut-off applies to these levels.")
 
 
+LOWEST_USUAL_CORD = Level.L2
+"""The conus lies at L1-L2 in most adults (Saifuddin et al., Spine 1998;23:1452-1456)."""
+
+
+def _low_cord(spine: Spine) -> str:
+    """A doubt about a cord where there is none in most people."""
+    if spine.cord is None:
+        return ""
+    below = [v.level for v in spine.vertebrae if v.level > LOWEST_USUAL_CORD and v.canal_s is not None
+             and spine.cord.complete[spine.cord.nearest(v.canal_s)]]
+    return f"A cord is labeled at {below[0]}, where few people have one: check the names of the levels, or the label." \
+        if below else ""
+
+
 def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
     """What limits the result, the gravest first."""
     out = []
@@ -68,4 +82,5 @@ def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
                    "and fat, so soft-tissue stenosis is not seen.")
     if spine.image is None:
         out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
-    return (*out, *spine.notes, *notes)
+    out.append(_low_cord(spine))
+    return tuple(doubt for doubt in (*out, *spine.notes, *notes) if doubt)
