@@ -269,8 +269,8 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         segmented = self._understood(segmentationNode, scheme)
         known: Any = None if contrast == UNKNOWN else contrast
         analysis = analyze(image, segmented.labels, contrast=known,
-                           levels_known=segmented.levels_known, canal_means=segmented.canal_means, notes=segmented.notes,
-                           progress=part(progress, 0.1, 0.8))
+                           levels_known=segmented.levels_known, canal_means=segmented.canal_means,
+                           notes=segmented.notes, progress=part(progress, 0.1, 0.8))
         name = _("Spine analysis: {node}").format(node=(volumeNode or segmentationNode).GetName())
         show(analysis, slicer.mrmlScene, image_node=volumeNode, name=name, replace=True,
              progress=part(progress, 0.8, 1.0))

@@ -83,7 +83,7 @@ def write_measurements(analysis: Analysis, folder: Path) -> None:
     _write_json(analysis, folder / MEASUREMENTS)
     _write_csv(folder / "measurements.csv", _COLUMNS, [_row(m) for m in analysis.measurements])
     for table in analysis.tables:
-        _write_csv(folder / f"{table.key}.csv", [*table.columns, "level"], _table_rows(table))
+        _write_csv(folder / f"{table.key}.csv", [*table.all_columns, "level"], _table_rows(table))
 
 
 def versions() -> dict[str, str]:
@@ -128,5 +128,5 @@ def _table_rows(table: Table) -> Iterator[list[Any]]:
     """One row per position, with the name of the level that is marked nearest to it."""
     positions = next(iter(table.columns.values()))
     marked = {int(np.argmin(np.abs(positions - at))): name for name, at in table.marks.items()}
-    for index, values in enumerate(zip(*table.columns.values(), strict=True)):
+    for index, values in enumerate(zip(*table.all_columns.values(), strict=True)):
         yield [*(round(float(v), 4) if np.isfinite(v) else None for v in values), marked.get(index)]

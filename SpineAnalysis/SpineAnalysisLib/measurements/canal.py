@@ -270,14 +270,13 @@ def _profile_table(spine: Spine, tubes: list[Profile]) -> Iterator[Table]:
         return
     s = np.arange(0.0, spine.centerline.length, 1.0)
     columns = {"arc_length_mm": s}
-    for axis, values in zip("RAS", spine.centerline.position(s).T, strict=True):
-        columns[f"center_{axis}_mm"] = values
     for profile in tubes:
         for quantity, unit in QUANTITIES:
             columns[f"{profile.name}_{quantity}_{unit}"] = np.interp(s, profile.tube.s, getattr(profile, quantity))
     marks = {str(m.segment): m.canal_s for m in spine.segments if m.canal_s is not None}
     marks |= {str(v.level): v.canal_s for v in spine.vertebrae if v.canal_s is not None}
-    yield Table("canal_profile", "Canal profile", columns, dict(sorted(marks.items(), key=lambda item: item[1])))
+    yield Table("canal_profile", "Canal profile", columns, dict(sorted(marks.items(), key=lambda item: item[1])),
+                spine.centerline.position(s))
 
 
 FAMILY = Family("canal", "Spinal canal and cord", tuple(_definitions()), compute, DEFAULTS, order=10)

@@ -118,11 +118,22 @@ def _rounded(value: float | None) -> float | None:
 class Table:
     """A measured curve: columns of equal length (such as the canal's profile).
 
-    :param columns: column name with unit -> values; NaN where there is none.
+    :param columns: column name with unit -> values over the first one; NaN where there is none.
     :param marks: level names at positions of the first column.
+    :param points_RAS: (N, 3) where each row was measured.
     """
 
     key: str
     title: str
     columns: dict[str, NDArray[np.floating]]
     marks: dict[str, float] = field(default_factory=dict)
+    points_RAS: NDArray[np.floating] | None = None
+
+    @property
+    def all_columns(self) -> dict[str, NDArray[np.floating]]:
+        """The columns with the places between the first and the others."""
+        if self.points_RAS is None:
+            return self.columns
+        (first, values), *others = self.columns.items()
+        places = {f"{axis}_mm": column for axis, column in zip("RAS", self.points_RAS.T, strict=True)}
+        return {first: values, **places, **dict(others)}

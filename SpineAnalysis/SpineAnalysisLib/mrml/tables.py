@@ -57,7 +57,8 @@ def add_curve(folder: ResultFolder, table: Table, subfolder: int) -> tuple[Any, 
     :return: the table node and the chart nodes.
     """
     node = folder.add("vtkMRMLTableNode", table.title, table.key, subfolder)
-    slicer.util.updateTableFromArray(node, [np.asarray(c, float) for c in table.columns.values()], list(table.columns))
+    columns = table.all_columns
+    slicer.util.updateTableFromArray(node, [np.asarray(c, float) for c in columns.values()], list(columns))
     node.SetLocked(True)
     units: dict[str, list[str]] = {}
     for column in list(table.columns)[1:]:
