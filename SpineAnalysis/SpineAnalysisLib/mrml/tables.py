@@ -130,4 +130,4 @@ def _unit(column: str) -> str:
 def _readable(column: str) -> str:
     """``canal_area_mm2`` -> ``Canal area (mm²)``."""
     words, _, unit = column.rpartition("_")
-    return f"{words.replace('_', ' ').capitalize()} ({pretty_unit(unit)})" if words else column
+    return f"{words.replace('_', ' ').capitalize().replace(' ap ', ' AP ')} ({pretty_unit(unit)})" if words else column
