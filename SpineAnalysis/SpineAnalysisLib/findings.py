@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .anatomy import Level, Segment
+from .measurements.flags import NEAR_CUTOFF
 from .measurements.record import Measurement, Severity
 from .spine import Spine
 
@@ -41,7 +42,9 @@ def _stenosis(level: Segment, severity: Severity, records: Sequence[Measurement]
             spread = "" if record.uncertainty is None else f" ± {record.uncertainty:.{digits}f}"
             cutoff = worst.cutoff.replace("mm2", "mm²")
             reasons.append(f"{name} {record.value:.{digits}f}{spread} {unit} ({worst.label}, {cutoff})")
-    return f"{level}: {_WORD[severity]} central stenosis, {'; '.join(reasons)}."
+    worst_records = [record for record in records if record.severity == severity]
+    borderline = "borderline " if all(NEAR_CUTOFF in record.flags for record in worst_records) else ""
+    return f"{level}: {borderline}{_WORD[severity]} central stenosis, {'; '.join(reasons)}."
 
 
 def _narrowest(measurements: Sequence[Measurement]) -> str:

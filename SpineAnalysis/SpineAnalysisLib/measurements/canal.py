@@ -14,8 +14,8 @@ from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Tube, Vertebra
 from .canal_cutoffs import CUTOFFS, DEFAULTS
 from .csf import csf_ratios
-from .cutoffs import grades
-from .flags import quality_of
+from .cutoffs import fitting
+from .flags import NEAR_CUTOFF, quality_of
 from .profiles import reference, slab, smooth, value_at
 from .record import Geometry, Measurement, Table
 from .registry import Definition, Family, FamilyResult
@@ -180,11 +180,14 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
     if section is None:
         return
     key = f"{profile.name}_{quantity}"
-    found = grades(CUTOFFS, key, place, profile.tube, value, settings.get(f"{key}_cutoff"))
-    if found and quantity == "area" and not profile.tube.meaning:
+    rules = fitting(CUTOFFS, key, place, profile.tube, settings.get(f"{key}_cutoff"))
+    spread = profile.uncertainty(quantity, index)
+    if any(rule.is_near(value, spread) for rule in rules):
+        flags = (*flags, NEAR_CUTOFF)
+    if rules and quantity == "area" and not profile.tube.meaning:
         flags = (*flags, "area_cutoff_for_dural_sac")
-    yield Measurement(key, place, value, unit, None, profile.uncertainty(quantity, index), quality_of(flags), flags,
-                      found, _geometry(quantity, section))
+    yield Measurement(key, place, value, unit, None, spread, quality_of(flags), flags,
+                      tuple(rule.grade(value) for rule in rules), _geometry(quantity, section))
 
 
 def _geometry(quantity: str, section: Section) -> Geometry:
@@ -203,7 +206,8 @@ Records = Mapping[tuple[str, Level | Segment | None], Measurement]
 
 def _combined(*parts: Measurement) -> tuple[str, ...]:
     """The flags of all parts, each once, in order."""
-    return tuple(dict.fromkeys(flag for m in parts for flag in m.flags if flag != "area_cutoff_for_dural_sac"))
+    graded = (NEAR_CUTOFF, "area_cutoff_for_dural_sac")
+    return tuple(dict.fromkeys(flag for m in parts for flag in m.flags if flag not in graded))
 
 
 def _relative(*parts: Measurement) -> float:
@@ -259,9 +263,11 @@ def _torg_pavlov(records: Records, vertebra: Vertebra, tube: Tube) -> Iterator[M
     value = canal.value / vertebra.body_ap_mm
     spread = value * float(np.hypot(_relative(canal), (canal.uncertainty or 0.0) / vertebra.body_ap_mm))
     flags = _combined(canal)
-    found = grades(CUTOFFS, "torg_pavlov_ratio", vertebra.level, tube, value)
-    yield Measurement("torg_pavlov_ratio", vertebra.level, value, "1", None, spread, quality_of(flags), flags, found,
-                      canal.geometry)
+    rules = fitting(CUTOFFS, "torg_pavlov_ratio", vertebra.level, tube)
+    if any(rule.is_near(value, spread) for rule in rules):
+        flags = (*flags, NEAR_CUTOFF)
+    yield Measurement("torg_pavlov_ratio", vertebra.level, value, "1", None, spread, quality_of(flags), flags,
+                      tuple(rule.grade(value) for rule in rules), canal.geometry)
 
 
 def _profile_table(spine: Spine, tubes: list[Profile]) -> Iterator[Table]:

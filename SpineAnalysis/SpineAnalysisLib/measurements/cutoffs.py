@@ -46,6 +46,10 @@ class Cutoff:
         return isinstance(level, self.at) and place in self.levels and place.region in self.regions \
             and meaning in self.meanings and (self.derived or not derived)
 
+    def is_near(self, value: float, uncertainty: float) -> bool:
+        """Whether a value may as well lie on the other side of a limit."""
+        return any(abs(value - band.limit) < uncertainty for band in self.bands)
+
     def grade(self, value: float) -> Grade:
         """The band a value falls in; the last limit and above is normal."""
         lower = None
@@ -57,9 +61,8 @@ class Cutoff:
         return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL)
 
 
-def grades(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube,
-           value: float, preferred: str | None = None) -> tuple[Grade, ...]:
-    """Every grade of a value, the preferred rule's first."""
-    fitting = [c for c in cutoffs if c.key == key and c.applies(level, canal.meaning, canal.derived)]
-    fitting.sort(key=lambda c: c.name != preferred)
-    return tuple(c.grade(value) for c in fitting)
+def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube,
+            preferred: str | None = None) -> tuple[Cutoff, ...]:
+    """The rules for a measurement at a place, the preferred one first."""
+    found = [c for c in cutoffs if c.key == key and c.applies(level, canal.meaning, canal.derived)]
+    return tuple(sorted(found, key=lambda c: c.name != preferred))

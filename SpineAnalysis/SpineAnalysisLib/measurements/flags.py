@@ -6,6 +6,8 @@ from .record import Quality
 
 _GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
 
+NEAR_CUTOFF = "near_cutoff"
+
 FLAGS: dict[str, tuple[Quality, str]] = {
     "level_provisional": (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
     "canal_derived": (_LIMITED, "the canal was derived from the vertebral arches, not segmented; what bulges into it "
@@ -22,6 +24,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "orientation_from_scanner": (_LIMITED, "forward is the scanner's, as no vertebral body is labeled"),
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
+    NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
     "contrast_guessed": (_LIMITED, "the image's contrast was guessed from the image"),
     "no_bias_correction": (_GOOD, "the coil's uneven sensitivity was not corrected"),
 }
