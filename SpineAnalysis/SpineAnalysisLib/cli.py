@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import errno
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     verbose = getattr(arguments, "verbose", False)
     try:
-        with contextlib.nullcontext() if verbose else _libraries_silenced():
+        with _ended_tidily(), contextlib.nullcontext() if verbose else _libraries_silenced():
             arguments.command(arguments)
     except InputError as error:
         return _fail(BAD_INPUT, str(error))
@@ -221,6 +222,20 @@ def _shown() -> Iterator[Progress]:
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda fraction, message: bar.update(task, completed=fraction, description=message)
+
+
+@contextlib.contextmanager
+def _ended_tidily() -> Iterator[None]:
+    """Let a request to end (kill, docker stop, a closed terminal) interrupt like Ctrl+C, so that nothing is left."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]  # not what nohup wants ignored
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

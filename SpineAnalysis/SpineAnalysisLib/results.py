@@ -1,4 +1,4 @@
-"""The folder that a run leaves: made beside its place, moved into it when it is whole."""
+"""The folder that a run leaves: filled out of sight, moved into place when it is whole."""
 
 import csv
 import glob
@@ -30,9 +30,10 @@ _PACKAGES = ("numpy", "scipy", "SimpleITK", "vtk", "slicer-core")
 
 @contextmanager
 def output_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A new folder beside ``target`` that becomes ``target`` when the block ends without an error.
+    """A hidden folder whose files become those of ``target`` when the block ends without an error.
 
-    Whatever an earlier run left unfinished there is removed.
+    A folder that exists stays the same folder: it may be a mounted disk, a link or where the user is.  Whatever an
+    earlier run left unfinished there is removed.
 
     :param overwrite: whether results of an earlier run may be replaced (at the end, not before).
     :raises InputError: where the folder cannot be written, or holds something.
@@ -40,11 +41,12 @@ def output_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     target = target.absolute()
     prefix = f".{target.name}.partial-"
     try:
-        _check_free(target, overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob(f"{glob.escape(prefix)}*"):
+        place = target if target.is_dir() else target.parent
+        _check_free(target, prefix, overwrite)
+        place.mkdir(parents=True, exist_ok=True)
+        for stale in place.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(stale, ignore_errors=True)
-        partial = target.parent / f"{prefix}{os.getpid()}"
+        partial = place / f"{prefix}{os.getpid()}"
         partial.mkdir()
     except OSError as error:
         raise InputError(f"Nothing can be written to {target} ({error.strerror}); choose another folder.") from None
@@ -55,8 +57,8 @@ def output_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
-    if target.is_dir() and any(target.iterdir()):
+def _check_free(target: Path, prefix: str, overwrite: bool) -> None:
+    if target.is_dir() and any(not path.name.startswith(prefix) for path in target.iterdir()):
         if not (target / MEASUREMENTS).is_file():
             raise InputError(f"{target} holds other files; choose a new folder for the results.")
         if not overwrite:
@@ -66,13 +68,13 @@ def _check_free(target: Path, overwrite: bool) -> None:
 
 
 def _move(partial: Path, target: Path) -> None:
-    if target.exists():
-        replaced = partial.with_name(partial.name + "-replaced")
-        target.rename(replaced)
+    """Into place; in a folder that exists, the file by which results are known is the last."""
+    if not target.exists():
         partial.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
-    else:
-        partial.rename(target)
+        return
+    (target / MEASUREMENTS).unlink(missing_ok=True)
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == MEASUREMENTS):
+        path.replace(target / path.name)
 
 
 def write_measurements(analysis: Analysis, folder: Path) -> None:

@@ -1,0 +1,96 @@
+"""The whole command in unusual places and on unusual input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from SpineAnalysisLib import cli
+from SpineAnalysisLib.analysis import Analysis
+from SpineAnalysisLib.phantoms import Phantom, preset
+from SpineAnalysisLib.phantoms.__main__ import write
+from SpineAnalysisLib.progress import Progress
+from SpineAnalysisLib.results import write_measurements
+from SpineAnalysisLib.volume import LabelMap
+
+SPACING_MM = 2.0
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return preset("stenotic_lumbar")
+
+
+@pytest.fixture(scope="module")
+def labels(phantom: Phantom) -> LabelMap:
+    return phantom.labels(phantom.grid(SPACING_MM))
+
+
+@pytest.fixture(scope="module")
+def segmentation(labels: LabelMap, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("input") / "segmentation.nii.gz"
+    write(labels, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that write measurements only."""
+    def write_light(analysis: Analysis, folder: Path, _progress: Progress) -> None:
+        write_measurements(analysis, folder)
+
+    monkeypatch.setattr(cli, "_write", write_light)
+
+
+def run(output: Path, segmentation: Path, *more: str) -> int:
+    return cli.main(["run", "--segmentation", str(segmentation), "-o", str(output), "--quiet", *more])
+
+
+def values(output: Path) -> dict[tuple[str, str], float | None]:
+    """(key, level) -> value."""
+    records = json.loads((output / "measurements.json").read_text("utf-8"))["records"]
+    return {(r["key"], r["level"]): r["value"] for r in records}
+
+
+def test_an_existing_folder_stays_the_same_folder(segmentation: Path, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a mounted disk, a link, or where the user is."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    before = (tmp_path / "real").stat().st_ino
+    monkeypatch.chdir(tmp_path / "link")
+    assert run(Path(), segmentation) == cli.DONE
+    (tmp_path / "real" / "note.txt").write_text("mine")
+    assert run(tmp_path / "link", segmentation, "--overwrite") == cli.DONE
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").stat().st_ino == before
+    assert {"measurements.json", "measurements.csv", "canal_profile.csv", "note.txt"} == {
+        path.name for path in (tmp_path / "real").iterdir()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
+def test_a_run_that_is_asked_to_end_leaves_nothing(segmentation: Path, tmp_path: Path, ending: str) -> None:
+    program = f"""
+import time
+from SpineAnalysisLib import cli
+def wait(analysis, folder, progress):
+    (folder / "measurements.json").write_text("{{}}")
+    print("waiting", flush=True)
+    time.sleep(60)
+cli._analyze, cli._write = lambda arguments, progress: None, wait
+raise SystemExit(cli.main(["run", "--segmentation", {str(segmentation)!r}, "-o", {str(tmp_path / "out")!r}]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])})
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(getattr(signal, ending))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == cli.INTERRUPTED
+    assert "Interrupted; nothing was written." in errors
+    assert list(tmp_path.iterdir()) == []
