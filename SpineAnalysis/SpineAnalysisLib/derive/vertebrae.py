@@ -20,6 +20,12 @@ SACRAL_BODY_MM, SACRAL_PEDICLE_MM = 13.0, 9.0
 """The middles of S1's body and of its pedicles lie about this far below its endplate."""
 PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
+MIDLINE_MM = 5.0
+"""A body's back wall is looked for this near to the middle."""
+PEDICLE_LENGTH_MM = 8.0
+"""How far behind the body's back wall a pedicle is looked for."""
+THINNEST = 4
+"""The power with which bone counts less where a pedicle is thicker."""
 BODY_KINDS = frozenset({Kind.BODY, Kind.ENDPLATE})
 
 
@@ -127,18 +133,36 @@ def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
     """A point of the body's axis at the height of the bridges of bone beside the canal."""
     place = frame.to_frame(bone.points())
     canal = frame.to_frame(canal_RAS)
-    back = float(np.quantile(frame.to_frame(body_points)[:, 1], 0.02))
-    beside = (place[:, 1] < back) & (place[:, 1] > max(canal[1], back - 8.0))
+    body = frame.to_frame(body_points)
+    aside = np.abs(body[:, 0])  # far from the middle, pedicles may have been taken for body
+    back = float(np.quantile(body[aside <= max(MIDLINE_MM, aside.min()), 1], 0.02))
+    window = (max(canal[1], back - PEDICLE_LENGTH_MM), back)
+    step = float(np.linalg.norm(bone.volume.ijk_to_ras[:3, :3].T @ frame.anterior))
     heights = []
     for side in (-1.0, 1.0):
         lateral = side * (place[:, 0] - canal[0])
-        bridge = place[beside & (lateral > 5.0) & (lateral < 24.0), 2]
-        if len(bridge) * bone.volume.voxel_volume > 60.0:
-            heights.append(float(np.median(bridge)))
+        beside = place[(lateral > 5.0) & (lateral < 24.0), 1:]
+        bridge = (beside[:, 0] > window[0]) & (beside[:, 0] < window[1])
+        if bridge.sum() * bone.volume.voxel_volume > 60.0:
+            heights.append(_isthmus_height(beside, window, step))
     if heights:
         return frame.to_ras(np.array([0.0, 0.0, np.mean(heights)])), ()
     extent = np.ptp(frame.to_frame(body_points)[:, 2])
     return frame.to_ras(np.array([0.0, 0.0, PEDICLE_SHARE * extent])), ("pedicle_height_estimated",)
+
+
+def _isthmus_height(bone: FloatArray, window: tuple[float, float], step: float) -> float:
+    """The middle of a pedicle's height, where the pedicle is thinnest: processes begin where bone gets thicker.
+
+    :param bone: (N, 2) along A and S, all bone on one side of the canal.
+    :param window: along A, from where to where the pedicle can be.
+    :param step: between voxels along A, mm.
+    """
+    at = np.arange(*window, 0.5)
+    near = bone[(bone[:, 0] > window[0] - 4.0 * step) & (bone[:, 0] < window[1] + 4.0 * step)]
+    weight = np.exp(-0.5 * ((at[:, None] - near[:, 0]) / max(0.7 * step, 0.5))**2)
+    thickness = weight.sum(axis=1)
+    return float(np.average(weight @ near[:, 1] / thickness, weights=(thickness.min() / thickness)**THINNEST))
 
 
 def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
