@@ -1,0 +1,92 @@
+"""What a label map or a modeled spine shows of which vertebra is which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..anatomy import Kind, Level
+from ..spine import Spine
+from ..volume import LabelMap, bounding_box
+from .detections import Detection
+
+FloatArray = NDArray[np.floating]
+
+SEGMENTED = 0.999
+"""How surely what a segmentation holds is a vertebra of its own."""
+_RIB_REACH_MM = 33.0
+"""From a body's center to the nearest point of its own ribs; other ribs are farther."""
+_RIB = np.array([0.02, 0.96, 0.02])
+_NO_RIB = np.array([0.49, 0.02, 0.49])
+_MOST_RIB_POINTS = 20000
+_CRUMB = 0.2
+"""Share of a label's largest piece from which on another piece is a vertebra of its own."""
+_SACRAL_TOP_MM = 25.0
+"""How much of the sacrum is its first vertebra."""
+
+
+def evidence_from_spine(spine: Spine, trust_names: bool = False) -> list[Detection]:
+    """The vertebrae of a modeled spine, top to bottom, with what their surroundings tell.
+
+    :param trust_names: whether the names that they have are evidence; the sacrum's always is.
+    """
+    at_ribs = _rib_tree(spine.labels)
+    return [Detection(v.frame.origin, _region(at_ribs, v.frame.origin), None,
+                      frozenset({Level.S1}) if v.level is Level.S1 else frozenset(Level) - {Level.S1},
+                      v.level if trust_names else None, SEGMENTED) for v in spine.vertebrae]
+
+
+def room_beyond(labels: LabelMap, top_RAS: FloatArray, bottom_RAS: FloatArray) -> tuple[float, float]:
+    """How far the image goes on above and below two points, mm along the patient's axis."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in labels.shape])).reshape(3, -1).T
+    heights = labels.to_ras(corners)[:, 2]
+    return max(float(heights.max() - top_RAS[2]), 0.0), max(float(bottom_RAS[2] - heights.min()), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A vertebra as it is labeled; a level that is labeled in two places makes two.
+
+    :param center_RAS: (3,) of its body where that is labeled, else of all of it; of the sacrum's top.
+    """
+
+    level: Level
+    center_RAS: FloatArray
+
+
+def pieces(labels: LabelMap) -> list[Piece]:
+    """The labeled vertebrae by name, then from large to small."""
+    out = []
+    for level in labels.levels:
+        mask = labels.mask(labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level))
+        box = bounding_box(mask)
+        if box is None:
+            continue
+        numbered, count = ndimage.label(mask[tuple(slice(a, b) for a, b in zip(*box, strict=True))])
+        sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
+        for number in [int(i) + 1 for i in np.argsort(-sizes, kind="stable") if sizes[i] >= _CRUMB * sizes.max()]:
+            points = labels.to_ras(np.argwhere(numbered == number) + box[0])
+            if level is Level.S1:
+                points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
+            out.append(Piece(level, points.mean(axis=0)))
+    return out
+
+
+def _rib_tree(labels: LabelMap) -> cKDTree | None:
+    values = labels.values(Kind.RIB)
+    if not values:
+        return None
+    points = np.argwhere(labels.mask(values))
+    if len(points) == 0:
+        return None
+    return cKDTree(labels.to_ras(points[::max(1, len(points) // _MOST_RIB_POINTS)]))
+
+
+def _region(at_ribs: cKDTree | None, center_RAS: FloatArray) -> FloatArray | None:
+    """Probabilities of the regions by whether ribs begin here; ``None`` where ribs are not labeled."""
+    if at_ribs is None:
+        return None
+    return _RIB if at_ribs.query(center_RAS)[0] <= _RIB_REACH_MM else _NO_RIB
+

@@ -1,0 +1,188 @@
+"""Exact inference on the chain of detections, for all body sizes at once, in logarithms.
+
+A state is (k, a): the last ``k`` detections were spurious, the one before them was vertebra ``a``; the last column of
+``a`` stands for none yet.  Arrays start with the axis of the sizes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating]
+Path = tuple[int, ...]
+"""For each detection a level's index, or -1 where it is spurious."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """What the model says of one case; logarithms.
+
+    :param sizes: (S,) prior of every body size.
+    :param real: (S, N, L) of each detection as each level.
+    :param spurious: (N,) of each detection as no vertebra.
+    :param first: (S, L) of the first vertebra; :param last: (S, L) of the last.
+    :param steps: (S, N, K + 1, L, L) from the vertebra ``k + 1`` detections earlier to this one.
+    """
+
+    sizes: FloatArray
+    real: FloatArray
+    spurious: FloatArray
+    first: FloatArray
+    last: FloatArray
+    steps: FloatArray
+
+    @property
+    def most_spurious(self) -> int:
+        """How many detections in a row may be spurious."""
+        return self.steps.shape[2] - 1
+
+    @cached_property
+    def onward(self) -> FloatArray:
+        """(S, N, K + 1, L + 1, L) from every state before a detection to it as every level."""
+        begin = np.broadcast_to(self.first[:, None, None, None], (*self.steps.shape[:3], 1, self.steps.shape[-1]))
+        return np.concatenate([self.steps, begin], axis=3) + self.real[:, :, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """:param levels: (N, L) probability of each level; what is missing to one is that the detection is spurious.
+
+    :param best, second: the two likeliest labelings; the second is ``None`` where no other is possible.
+    """
+
+    levels: FloatArray
+    best: Path
+    probability: float
+    second: Path | None
+    second_probability: float
+
+
+class _Sum(NamedTuple):
+    """How ways are added: all of them, or only the best counts."""
+
+    over: Callable[[FloatArray, tuple[int, ...]], FloatArray]
+    two: Callable[[FloatArray, FloatArray], FloatArray]
+
+
+def log_sum(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """Logarithm of the sum of exponentials; minus infinity for an empty sum."""
+    top = values.max(axis=axes, keepdims=True)
+    top[~np.isfinite(top)] = 0.0
+    with np.errstate(divide="ignore"):
+        return (np.log(np.exp(values - top).sum(axis=axes, keepdims=True)) + top).squeeze(axes)
+
+
+_ALL = _Sum(log_sum, np.logaddexp)
+_BEST = _Sum(lambda values, axes: values.max(axis=axes), np.maximum)
+
+
+def infer(chain: Chain) -> Posterior | None:
+    """Marginals and the two likeliest labelings; ``None`` where no labeling is possible."""
+    forward, backward = _forward(chain, _ALL), _backward(chain, _ALL)
+    joint = log_sum(forward + backward, (0,))
+    evidence = float(log_sum(joint[0], (0, 1)))
+    if not np.isfinite(evidence):
+        return None
+    scores = {path: _score(chain, path) for path in _candidates(chain)}
+    best, *others = sorted(scores, key=lambda path: (-scores[path], path))
+    chance = {path: float(np.exp(min(scores[path] - evidence, 0.0))) for path in scores}
+    return Posterior(np.exp(joint[:, 0, :-1] - evidence), best, chance[best], others[0] if others else None,
+                     chance[others[0]] if others else 0.0)
+
+
+def likeliest(chain: Chain) -> Path | None:
+    """The likeliest labeling alone; ``None`` where none is possible."""
+    scores = {path: _score(chain, path) for path in _candidates(chain)}
+    return max(sorted(scores), key=scores.__getitem__, default=None)
+
+
+def _forward(chain: Chain, add: _Sum) -> FloatArray:
+    """(S, N, K + 1, L + 1) up to and with each detection."""
+    count, number, levels = chain.real.shape
+    states = np.full((count, number, chain.most_spurious + 1, levels + 1), -np.inf)
+    states[:, 0, 0, :-1] = chain.sizes[:, None] + chain.first + chain.real[:, 0]
+    if chain.most_spurious:
+        states[:, 0, 1, -1] = chain.sizes + chain.spurious[0]
+    for i in range(1, number):
+        states[:, i, 0, :-1] = add.over(states[:, i - 1, ..., None] + chain.onward[:, i], (1, 2))
+        states[:, i, 1:] = states[:, i - 1, :-1] + chain.spurious[i]
+    return states
+
+
+def _backward(chain: Chain, add: _Sum) -> FloatArray:
+    """(S, N, K + 1, L + 1) after each detection."""
+    count, number, levels = chain.real.shape
+    states = np.full((count, number, chain.most_spurious + 1, levels + 1), -np.inf)
+    states[:, -1, :, :-1] = chain.last[:, None]
+    for i in range(number - 1, 0, -1):
+        states[:, i - 1] = add.over(states[:, i, None, None, 0, :-1] + chain.onward[:, i], (3,))
+        states[:, i - 1, :-1] = add.two(states[:, i - 1, :-1], states[:, i, 1:] + chain.spurious[i])
+    return states
+
+
+_FAR_BEHIND = 5.0  # logarithm from which on a body size's own best labeling is none of the two best over all
+
+
+def _candidates(chain: Chain) -> set[Path]:
+    """The best labeling for every body size, and the second best for the likeliest size."""
+    forward, backward = _forward(chain, _BEST), _backward(chain, _BEST)
+    through = forward + backward
+    tops = through[:, 0].max(axis=(1, 2))
+    if not np.isfinite(tops.max()):
+        return set()
+    found = {_path(chain, forward, backward, int(size), 0, _argmax(through[size, 0]))
+             for size in np.flatnonzero(tops > tops.max() - _FAR_BEHIND)}
+    size = int(tops.argmax())
+    states = _states(chain, forward, backward, size, 0, _argmax(through[size, 0]))
+    others = through[size].copy()
+    for i, state in enumerate(states):
+        others[i][state] = -np.inf
+    i, skipped, level = _argmax(others)
+    if np.isfinite(others[i, skipped, level]):
+        found.add(_path(chain, forward, backward, size, i, (skipped, level)))
+    return found
+
+
+def _argmax(values: FloatArray) -> tuple[int, ...]:
+    return tuple(int(x) for x in np.unravel_index(values.argmax(), values.shape))
+
+
+def _path(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, i: int, state: tuple[int, ...]) -> Path:
+    return tuple(level if skipped == 0 else -1
+                 for skipped, level in _states(chain, forward, backward, size, i, state))
+
+
+def _states(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, i: int, state: tuple[int, ...],
+            ) -> list[tuple[int, ...]]:
+    """The best states of all detections, given the state of one."""
+    states = [state]
+    for j in range(i, 0, -1):
+        skipped, level = states[0]
+        if skipped:
+            states.insert(0, (skipped - 1, level))
+        else:
+            before = forward[size, j - 1] + chain.onward[size, j, ..., level]
+            states.insert(0, _argmax(before))
+    for j in range(i + 1, chain.real.shape[1]):
+        skipped, level = states[-1]
+        ahead = chain.onward[size, j, skipped, level] + backward[size, j, 0, :-1]
+        on = chain.spurious[j] + backward[size, j, skipped + 1, level] if skipped < chain.most_spurious else -np.inf
+        states.append((skipped + 1, level) if on > ahead.max() else (0, int(ahead.argmax())))
+    return states
+
+
+def _score(chain: Chain, path: Path) -> float:
+    """Logarithm of a labeling's probability together with the data, over all body sizes."""
+    total, before = chain.sizes.copy(), -1
+    for i, level in enumerate(path):
+        if level < 0:
+            total += chain.spurious[i]
+            continue
+        total += chain.real[:, i, level]
+        total += chain.first[:, level] if before < 0 else chain.steps[:, i, i - before - 1, path[before], level]
+        before = i
+    return float(log_sum(total + chain.last[:, path[before]], (0,)))

@@ -1,0 +1,229 @@
+"""Which vertebra is which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import Level, Region
+from ..errors import InputError
+from .detections import Detection, from_head_to_foot
+from .inference import Path, Posterior, infer, likeliest
+from .model import Rules, chain_of
+from .priors import LEVELS, VARIANTS
+
+T = TypeVar("T")
+
+CERTAIN = 0.99
+"""Probability of the whole labeling from which on it is called certain."""
+DOUBTFUL = 0.5
+"""Probability of the whole labeling under which its levels are provisional."""
+_TELLING = 0.9
+"""Probability of a region from which on a detection counts as of this region."""
+_ANCHOR_REACH_MM = 25.0
+_MOST_STRAY = 0.5
+"""Share of detections that may be spurious in a spine that can be labeled."""
+
+
+class Certainty(Enum):
+    CERTAIN = "certain"
+    DOUBTFUL = "doubtful"
+    PROVISIONAL = "provisional"
+    REFUSED = "refused"
+
+
+class Numbering(Enum):
+    """Where to count from."""
+
+    C2 = "C2"
+    SACRUM = "sacrum"
+    RIBS = "ribs"
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """What people know: this vertebra is that level.
+
+    :param at_RAS: (3,) a point in or near its body.
+    """
+
+    level: Level
+    at_RAS: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Labeling:
+    """Names for detections; everything in the order in which they were passed.
+
+    :param levels: ``None`` for a detection that is no vertebra of its own.
+    :param probabilities: of each name.
+    :param probability: of all names together.
+    :param runner_up: the likeliest other names, and their probability.
+    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "neck border", "rib border"; a labeling
+        that has only one, and no anchor, is certain only if sizes alone tell the same.
+    :param notes: sentences about the doubt, variants and gaps.
+    """
+
+    levels: tuple[Level | None, ...]
+    probabilities: tuple[float, ...]
+    probability: float
+    certainty: Certainty
+    runner_up: tuple[Level | None, ...] | None = None
+    runner_up_probability: float = 0.0
+    references: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_NO_LEVEL_VARIANTS = frozenset(VARIANTS)
+_NO_CHEST_VARIANTS = frozenset(step for step in VARIANTS if step[0].region is Region.THORACIC)
+# What each way of counting settles: steps that it never takes, and whether ribs still tell levels.
+_COUNTING: dict[Numbering | None, tuple[frozenset[tuple[Level, Level]], bool]] = {
+    None: (frozenset(), True),
+    Numbering.C2: (_NO_CHEST_VARIANTS, False),
+    Numbering.SACRUM: (_NO_LEVEL_VARIANTS, False),
+    Numbering.RIBS: (_NO_CHEST_VARIANTS, True),
+}
+
+
+def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbering: Numbering | None = None,
+          room_above_mm: float | None = None, room_below_mm: float | None = None) -> Labeling:
+    """Name vertebrae.
+
+    :param detections: in any order.
+    :param anchors: overrule everything else.
+    :param numbering: where to count from; without it whatever is in view decides.
+    :param room_above_mm, room_below_mm: how far the image goes on beyond the first and the last one, where known.
+    :raises InputError: for what cannot be one spine in RAS, and for anchors that contradict one another.
+    """
+    order = from_head_to_foot(detections)
+    ordered = [detections[i] for i in order]
+    anchored = _anchored(ordered, anchors)
+    banned, use_ribs = _COUNTING[numbering or (None if _shows_neck(ordered, anchored) else Numbering.RIBS)]
+    rules = Rules(banned, use_ribs, anchored, room_above_mm, room_below_mm)
+    found = infer(chain_of(ordered, rules))
+    if found is None:
+        raise InputError("No numbering of the vertebrae fits what is given: correct the named vertebrae, or the way "
+                         "of counting.")
+    references = _references(ordered, found.best, anchored)
+    certainty = _certainty(found, references)
+    alone = len(references) == 1 and not anchored
+    if certainty is Certainty.CERTAIN and alone and not _sizes_agree(ordered, rules, found):
+        certainty = Certainty.DOUBTFUL
+    return Labeling(
+        _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
+        None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
+        references, tuple(_notes(found, certainty)))
+
+
+def _shows_neck(ordered: Sequence[Detection], anchored: Sequence[tuple[int, Level]]) -> bool:
+    """Whether chest vertebrae can be counted or have names; otherwise, by convention, the lowest with ribs is T12."""
+    known = [*(level for _, level in anchored), *(max(d.could_be) for d in ordered if d.could_be)]
+    at_neck = [d for d in ordered if d.region_probabilities is not None and np.argmax(d.region_probabilities) == 0]
+    return bool(at_neck) or any(level <= Level.T11 for level in known) or any(d.named is not None for d in ordered)
+
+
+def _in_order(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
+    """Values of ordered detections in the order in which the detections were passed."""
+    return tuple(value for _, value in sorted(zip(order, values, strict=True), key=lambda pair: pair[0]))
+
+
+def _named(path: Path) -> list[Level | None]:
+    return [LEVELS[level] if level >= 0 else None for level in path]
+
+
+def _chances(found: Posterior) -> list[float]:
+    return [float(np.clip(row[level] if level >= 0 else 1.0 - row.sum(), 0.0, 1.0))
+            for row, level in zip(found.levels, found.best, strict=True)]
+
+
+def _anchored(ordered: Sequence[Detection], anchors: Sequence[Anchor]) -> tuple[tuple[int, Level], ...]:
+    """Anchors as the detections that they name.
+
+    :raises InputError: for anchors far from every detection, and contradictory ones.
+    """
+    centers = np.array([d.center_RAS for d in ordered], float)
+    out: dict[int, Level] = {}
+    for anchor in anchors:
+        apart = np.linalg.norm(centers - np.asarray(anchor.at_RAS, float), axis=1)
+        index = int(apart.argmin())
+        if not apart[index] <= _ANCHOR_REACH_MM:
+            raise InputError(f"The point named {anchor.level} lies {apart[index]:.0f} mm from the nearest vertebra: "
+                             "put it into a vertebral body.")
+        if out.setdefault(index, anchor.level) is not anchor.level:
+            raise InputError(f"The same vertebra is named {out[index]} and {anchor.level}: keep one of the two.")
+    placed = sorted(out.items())
+    for (_, upper), (_, lower) in zip(placed, placed[1:], strict=False):
+        if lower <= upper:
+            raise InputError(f"{upper} is named above {lower}: correct one of the two.")
+    return tuple(placed)
+
+
+def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tuple[int, Level]]) -> tuple[str, ...]:
+    """What tells levels, instead of mere likelihood."""
+    out = ["anchor"] if anchored else []
+    for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
+        if any(d.could_be == frozenset({level}) for d in ordered):
+            out.append(name)
+    regions = {int(np.argmax(d.region_probabilities)) for d, level in zip(ordered, path, strict=True)
+               if level >= 0 and d.region_probabilities is not None
+               and np.max(d.region_probabilities) >= _TELLING * np.sum(d.region_probabilities)}
+    borders = (("neck border", {0, 1}), ("rib border", {1, 2}))
+    return (*out, *(name for name, sides in borders if sides <= regions))
+
+
+def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
+    if sum(level < 0 for level in found.best) > _MOST_STRAY * len(found.best):
+        return Certainty.REFUSED
+    if found.probability < DOUBTFUL or not references:
+        return Certainty.PROVISIONAL
+    return Certainty.CERTAIN if found.probability >= CERTAIN else Certainty.DOUBTFUL
+
+
+def _sizes_agree(ordered: Sequence[Detection], rules: Rules, found: Posterior) -> bool:
+    """Whether sizes alone, without the border of chest and loins, tell the same levels: a second witness."""
+    return likeliest(chain_of(ordered, replace(rules, use_ribs=False))) == found.best
+
+
+def _notes(found: Posterior, certainty: Certainty) -> list[str]:
+    out = []
+    named = [level for level in _named(found.best) if level is not None]
+    if certainty is Certainty.REFUSED:
+        out.append("Levels are refused: most of what was found does not follow one another as vertebrae do.")
+    elif certainty is Certainty.PROVISIONAL:
+        out.append(f"Levels are provisional: what is in view does not tell where to count from; {named[0]} to "
+                   f"{named[-1]} are likeliest ({found.probability:.0%}).")
+    elif certainty is Certainty.DOUBTFUL:
+        out.append(f"Levels are in doubt: {named[0]} to {named[-1]} are likeliest "
+                   f"({found.probability:.0%}){_else(found)}.")
+    return [*out, *_variants(named), *_gaps(found.best)]
+
+
+def _else(found: Posterior) -> str:
+    other = [] if found.second is None else [level for level in _named(found.second) if level is not None]
+    return f", {other[0]} to {other[-1]} would be next ({found.second_probability:.0%})" if other else ""
+
+
+_ODD_STEPS = {
+    (Level.T11, Level.L1): "Eleven thoracic vertebrae: T12 is absent.",
+    (Level.T12, Level.T13): "Thirteen thoracic vertebrae.",
+    (Level.L4, Level.S1): "Four lumbar vertebrae: L5 belongs to the sacrum.",
+    (Level.L5, Level.L6): "Six lumbar vertebrae.",
+}
+
+
+def _variants(named: Sequence[Level]) -> list[str]:
+    """What is unusual in numbers, from head to foot."""
+    return [_ODD_STEPS[step] for step in zip(named, named[1:], strict=False) if step in _ODD_STEPS]
+
+
+def _gaps(path: Path) -> list[str]:
+    real = [level for level in path if level >= 0]
+    usual = [[level for level in LEVELS[a + 1:b] if not level.is_variant] for a, b in zip(real, real[1:], strict=False)
+             if (LEVELS[a], LEVELS[b]) not in _ODD_STEPS]
+    missed = [str(level) for levels in usual for level in levels]
+    stray = sum(level < 0 for level in path)
+    out = [f"Not found although others around are: {', '.join(missed)}."] if missed else []
+    return [*out, f"Detections that are no vertebra of their own: {stray}."] if stray else out

@@ -1,0 +1,167 @@
+"""How likely detections are as a chain of levels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from ..anatomy import Level
+from .detections import Detection
+from .inference import Chain
+from .priors import LEVELS, USUAL, one_step, pedicle_distance, pitch, presence, region_index
+
+FloatArray = NDArray[np.floating]
+
+SIZES = np.linspace(0.79, 1.21, 7)
+"""Body sizes, relative to the tables' adults."""
+SIZE_SPREAD = 0.09
+MISSED = 0.02
+"""Chance that a vertebra in the middle of others was not found."""
+NAME_RIGHT = 0.8
+"""Chance that a segmentation's own name is right; errors are mostly shifts, so names are not trusted one by one."""
+MOST_MISSED, MOST_SPURIOUS = 3, 2
+"""In a row."""
+_SPREAD, _NOISE_MM, _TAILS = 0.10, 2.0, 4.0  # of lengths: share, of detectors, degrees of freedom
+_LEAST_REGION = 0.002  # no detector is surer of a region
+_SACRUM_UNTOLD = 0.005  # how often a sacrum is detected as a vertebra like others
+_NO_PEDICLES = 0.05  # share of vertebrae whose pedicles were not found, where others' were
+_STRAY_MM, _STRAY_PEDICLES_MM = 60.0, 60.0  # spurious ones lie, and spread pedicles, anywhere in so much
+_STRAY_NO_PEDICLES = 0.5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for sure.
+
+    :param banned: steps between levels that this spine does not have.
+    :param use_ribs: whether the border of chest and loins, which is where the ribs end, tells levels.
+    :param anchors: index of the detection, top to bottom -> its level.
+    :param room_above_mm, room_below_mm: image beyond the first and the last detection; ``None`` where unknown.
+    """
+
+    banned: frozenset[tuple[Level, Level]] = frozenset()
+    use_ribs: bool = True
+    anchors: tuple[tuple[int, Level], ...] = ()
+    room_above_mm: float | None = None
+    room_below_mm: float | None = None
+
+
+def chain_of(detections: Sequence[Detection], rules: Rules) -> Chain:
+    """The model of these detections, from head to foot."""
+    prior = -0.5 * ((SIZES - 1.0) / SIZE_SPREAD) ** 2
+    prior -= np.log(np.exp(prior).sum())
+    steps = one_step(rules.banned)
+    with np.errstate(divide="ignore"):
+        begin = np.log(presence(steps) / presence(steps).sum())
+    use_pedicles = any(d.pedicles_RAS is not None for d in detections)
+    real = _regions(detections, rules.use_ribs) + _allowed(detections, rules.anchors) + _names(detections)
+    real = real + np.log([d.confidence for d in detections])[:, None] + (_pedicles(detections) if use_pedicles else 0.0)
+    spurious = _spurious(detections, use_pedicles)
+    spurious[[index for index, _ in rules.anchors]] = -np.inf
+    return Chain(prior, np.broadcast_to(real, (len(SIZES), *real.shape[-2:])), spurious,
+                 begin + _beyond(rules.room_above_mm, above=True), _beyond(rules.room_below_mm, above=False),
+                 _steps(detections, steps))
+
+
+def _regions(detections: Sequence[Detection], use_ribs: bool) -> FloatArray:
+    """(N, 27)."""
+    out = np.zeros((len(detections), len(LEVELS)))
+    for i, detection in enumerate(detections):
+        given = detection.region_probabilities
+        share = np.ones(3) if given is None else np.array(given, float)
+        share = share / share.sum() + _LEAST_REGION
+        if not use_ribs:
+            share[1:] = share[1:].mean()
+        out[i] = np.log(share / share.sum())[region_index()]
+        if detection.could_be is None:
+            out[i, Level.S1 - 1] += np.log(_SACRUM_UNTOLD)
+    return out
+
+
+def _allowed(detections: Sequence[Detection], anchors: Sequence[tuple[int, Level]]) -> FloatArray:
+    """(N, 27) zero or minus infinity."""
+    out = np.zeros((len(detections), len(LEVELS)))
+    known = [(i, d.could_be) for i, d in enumerate(detections) if d.could_be is not None]
+    for i, could_be in [*known, *((index, frozenset({level})) for index, level in anchors)]:
+        out[i, [level - 1 for level in LEVELS if level not in could_be]] = -np.inf
+    for i, level in anchors:
+        out[i, level - 1] = 0.0  # people overrule shapes
+    return out
+
+
+def _names(detections: Sequence[Detection]) -> FloatArray:
+    """(N, 27) of the names that came with a segmentation."""
+    out = np.zeros((len(detections), len(LEVELS)))
+    for i, detection in enumerate(detections):
+        if detection.named is not None:
+            out[i] = np.log((1.0 - NAME_RIGHT) / (len(LEVELS) - 1))
+            out[i, detection.named - 1] = np.log(NAME_RIGHT)
+    return out
+
+
+def _pedicles(detections: Sequence[Detection]) -> FloatArray:
+    """(S, N, 27)."""
+    width = np.array([d.pedicle_distance for d in detections])
+    found = np.log(1.0 - _NO_PEDICLES) + _density(width[None, :, None], SIZES[:, None, None] * pedicle_distance())
+    return np.where(np.isfinite(width)[None, :, None], found, np.log(_NO_PEDICLES))
+
+
+def _spurious(detections: Sequence[Detection], use_pedicles: bool) -> FloatArray:
+    """(N,)."""
+    regions = np.array([0.0 if d.region_probabilities is None else -np.log(3.0) for d in detections])
+    regions -= [0.0 if d.named is None else np.log(len(LEVELS)) for d in detections]
+    stray = np.log([(1.0 - d.confidence) / _STRAY_MM for d in detections]) + regions
+    if use_pedicles:
+        none = np.isnan([d.pedicle_distance for d in detections])
+        stray += np.where(none, np.log(_STRAY_NO_PEDICLES), np.log((1.0 - _STRAY_NO_PEDICLES) / _STRAY_PEDICLES_MM))
+    return stray
+
+
+def _density(value: FloatArray, mean: FloatArray) -> FloatArray:
+    """Logarithm of Student's density of a length, which forgives an odd one."""
+    spread = np.hypot(_SPREAD * mean, _NOISE_MM)
+    z = (value - mean) / spread
+    norm = gammaln((_TAILS + 1) / 2) - gammaln(_TAILS / 2) - 0.5 * np.log(_TAILS * np.pi)
+    return norm - np.log(spread) - (_TAILS + 1) / 2 * np.log1p(z**2 / _TAILS)
+
+
+def _ways(steps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Every way from one level down to another, sorted: from, to, how many were missed, and its log probability."""
+    reach, found = steps, []
+    for missed in range(MOST_MISSED + 1):
+        a, b = np.nonzero(reach)
+        found.append(np.stack([a, b, np.full(len(a), missed), np.log(reach[a, b])]))
+        reach = (reach * MISSED) @ steps
+    ways = np.concatenate(found, axis=1)
+    return tuple(ways[:, np.lexsort(ways[2::-1])])
+
+
+def _steps(detections: Sequence[Detection], steps: FloatArray) -> FloatArray:
+    """(S, N, K + 1, 27, 27)."""
+    centers = np.array([d.center_RAS for d in detections], float)
+    number, depth = len(centers), MOST_SPURIOUS + 1
+    apart = np.full((number, depth), np.nan)
+    for back in range(1, depth + 1):
+        apart[back:, back - 1] = np.linalg.norm(centers[back:] - centers[:-back], axis=1)
+    a, b, missed, chance = _ways(steps)
+    start, end = a.astype(int), b.astype(int)
+    mean = SIZES[:, None] * (missed + 1.0) * (pitch()[start] + pitch()[end]) / 2.0
+    likely = np.where(np.isnan(apart)[None, :, :, None], -np.inf,
+                      chance + _density(np.nan_to_num(apart)[None, :, :, None], mean[:, None, None]))
+    pairs = np.flatnonzero(np.diff(start * len(LEVELS) + end, prepend=-1))
+    out = np.full((len(SIZES), number, depth, len(LEVELS), len(LEVELS)), -np.inf)
+    out[..., start[pairs], end[pairs]] = np.logaddexp.reduceat(likely, pairs, axis=-1)
+    return out
+
+
+def _beyond(room_mm: float | None, above: bool) -> FloatArray:
+    """(S, 27) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
+    if room_mm is None:
+        return np.zeros((len(SIZES), len(LEVELS)))
+    heights = np.where(USUAL, pitch(), 0.0)
+    heights[Level.S1 - 1] = 0.0
+    fit = np.cumsum(heights[::-1])[::-1] if not above else np.cumsum(heights)
+    there = np.minimum(fit - heights, room_mm / SIZES[:, None])  # mm of spine that the image could show
+    return np.log(MISSED) * np.floor(there / heights[Level.T9 - 1] + 1e-9)

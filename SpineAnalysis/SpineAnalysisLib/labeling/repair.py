@@ -1,0 +1,143 @@
+"""Names that a segmentation came with, held against the anatomy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..anatomy import Kind, Level, Structure, successors
+from ..errors import InputError
+from ..spine import Spine
+from ..volume import LabelMap, Volume
+from .detections import Detection
+from .evidence import SEGMENTED, Piece, evidence_from_spine, pieces, room_beyond
+from .label import Certainty, Labeling, label
+
+SURE = 0.9
+"""Probability of a labeling from which on it overrules names."""
+_MOST_WRONG = 0.5
+"""Share of names that may be wrong in a segmentation that can be repaired."""
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """:param labels: the same object where nothing was wrong.
+
+    :param notes: sentences on what was changed and what is missing.
+    """
+
+    labels: LabelMap
+    notes: tuple[str, ...] = ()
+
+
+def label_spine(spine: Spine) -> Labeling:
+    """Which vertebra is which in a modeled spine, by its anatomy alone.
+
+    :raises InputError: for what cannot be labeled.
+    """
+    found = evidence_from_spine(spine)
+    above, below = room_beyond(spine.labels, found[0].center_RAS, found[-1].center_RAS)
+    return label(found, room_above_mm=above, room_below_mm=below)
+
+
+def check(spine: Spine) -> tuple[str, ...]:
+    """What the anatomy says against a spine's names, in sentences; nothing where it cannot tell."""
+    labeling = label_spine(spine)
+    if labeling.certainty in (Certainty.PROVISIONAL, Certainty.REFUSED) or labeling.probability < SURE:
+        return ()
+    differing = [(v.level, level) for v, level in zip(spine.vertebrae, labeling.levels, strict=True)
+                 if level is not None and level is not v.level]
+    if not differing:
+        return ()
+    said, is_level = differing[-1]
+    return (f"The segmentation says {said}, the anatomy says {is_level} ({labeling.probability:.0%}); "
+            f"{len(differing)} of {len(spine.vertebrae)} vertebrae would be named otherwise.",)
+
+
+def repair(labels: LabelMap) -> Repaired:
+    """Correct names that cannot be: a vertebra labeled twice, a level skipped, names out of order.
+
+    :raises InputError: where too many names are wrong to know the right ones.
+    """
+    found = pieces(labels)
+    if len(found) < 2 or _follows([p.level for p in sorted(found, key=lambda p: -p.center_RAS[2])], found):
+        return Repaired(labels)
+    labeling = label([Detection(p.center_RAS, named=p.level, confidence=SEGMENTED) for p in found])
+    wrong = sum(p.level is not level for p, level in zip(found, labeling.levels, strict=True))
+    if labeling.probability < SURE or wrong > _MOST_WRONG * len(found):
+        raise InputError(f"The names of the vertebrae do not follow the spine, and which are right is not clear "
+                         f"({wrong} of {len(found)} would change): correct the label map.")
+    notes = [_change(p.level, level) for p, level in zip(found, labeling.levels, strict=True) if p.level is not level]
+    missing = [note for note in labeling.notes if note.startswith("Not found")]
+    if not notes:
+        return Repaired(labels, tuple(missing))
+    return Repaired(_renamed(labels, found, labeling.levels), (*notes, *missing))
+
+
+def _change(said: Level, is_level: Level | None) -> str:
+    if is_level is None:
+        return f"A second part labeled {said} is no vertebra of its own and was left out."
+    return f"The segmentation's {said} was renamed {is_level}, which is where it lies."
+
+
+def _follows(levels: Sequence[Level], found: Sequence[Piece]) -> bool:
+    """Whether names go down one by one, each once."""
+    return len(set(levels)) == len(found) and all(
+        lower in successors(upper) for upper, lower in zip(levels, levels[1:], strict=False))
+
+
+def _renamed(labels: LabelMap, found: Sequence[Piece], names: Sequence[Level | None]) -> LabelMap:
+    """A label map in which every piece has its new name."""
+    by_level = {level: [i for i, p in enumerate(found) if p.level is level] for level in {p.level for p in found}}
+    array, structures = labels.array, dict(labels.structures)
+    for value, structure in labels.structures.items():
+        owners = by_level.get(structure.level, []) if structure.level is not None else []
+        if not structure.kind.is_bone or not owners:
+            continue
+        if len(owners) == 1:
+            _name(structures, value, structure, names[owners[0]])
+            continue
+        array, parts = _split(Volume(array, labels.ijk_to_ras), value, [found[i].center_RAS for i in owners],
+                              max(int(array.max()), *structures) + 1)
+        for part, owner in zip(parts, owners, strict=True):
+            _name(structures, part, structure, names[owner])
+    placed = {level: p.center_RAS for p, level in zip(found, names, strict=True) if level is not None}
+    structures |= _discs(labels, placed)
+    return replace(labels, array=array, structures=structures)
+
+
+def _name(structures: dict[int, Structure], value: int, structure: Structure, level: Level | None) -> None:
+    """Give a value its level, or none of the table."""
+    if level is None:
+        structures.pop(value, None)
+    else:
+        structures[value] = replace(structure, level=level)
+
+
+def _split(volume: Volume, value: int, centers: Sequence[NDArray[np.floating]], first_new: int,
+           ) -> tuple[NDArray[np.integer], list[int]]:
+    """The array with one value told apart by the nearest of some centers, and the value of each part.
+
+    :param first_new: value of the second part; the first keeps its own.
+    """
+    where = np.argwhere(volume.array == value)
+    nearest = np.linalg.norm(volume.to_ras(where)[:, None] - np.array(centers), axis=2).argmin(axis=1)
+    values = np.array([value, *range(first_new, first_new + len(centers) - 1)])
+    array = volume.array.astype(np.promote_types(volume.array.dtype, np.min_scalar_type(int(values.max()))))
+    array[tuple(where.T)] = values[nearest]
+    return array, [int(v) for v in values]
+
+
+def _discs(labels: LabelMap, placed: Mapping[Level, NDArray[np.floating]]) -> dict[int, Structure]:
+    """Disc labels by the vertebrae that lie above and below them."""
+    out = {}
+    levels = sorted(placed)
+    heights = np.array([placed[level][2] for level in levels])
+    for value in labels.values(Kind.DISC):
+        middle = labels.to_ras(np.array(ndimage.center_of_mass(labels.array == value)))
+        above = int(np.count_nonzero(heights > middle[2])) - 1
+        if 0 <= above < len(levels) - 1:
+            out[value] = replace(labels.structures[value], level=levels[above], below=levels[above + 1])
+    return out
