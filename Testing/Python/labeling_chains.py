@@ -6,7 +6,7 @@ import numpy as np
 
 from SpineAnalysisLib.anatomy import Level
 from SpineAnalysisLib.labeling.detections import Detection
-from SpineAnalysisLib.labeling.priors import pedicle_distance, pitch, region_index
+from SpineAnalysisLib.labeling.priors import level_pitch, pedicle_distance, region_index
 
 
 def levels_between(upper: Level, lower: Level, *omit: Level, variants: Sequence[Level] = ()) -> list[Level]:
@@ -18,7 +18,7 @@ def chain(levels: Sequence[Level], size: float = 1.0, noise_mm: float = 0.0, reg
           sure: float = 0.97) -> list[Detection]:
     """A curved spine of these levels, top to bottom, as a detector would see it."""
     random = np.random.default_rng(20)
-    pitches, widths = size * pitch(), size * pedicle_distance()
+    pitches, widths = size * level_pitch(), size * pedicle_distance()
     along, found = 0.0, []
     for i, level in enumerate(levels):
         along += (pitches[level - 1] + pitches[levels[i - 1] - 1]) / 2.0 if i else 0.0

@@ -49,10 +49,12 @@ def room_beyond(labels: LabelMap, top_RAS: FloatArray, bottom_RAS: FloatArray) -
 class Piece:
     """A vertebra as it is labeled; a level that is labeled in two places makes two.
 
+    :param value: of the label that it is a connected part of.
     :param center_RAS: (3,) of its body where that is labeled, else of all of it; of the sacrum's top.
     """
 
     level: Level
+    value: int
     center_RAS: FloatArray
 
 
@@ -60,18 +62,26 @@ def pieces(labels: LabelMap) -> list[Piece]:
     """The labeled vertebrae by name, then from large to small."""
     out = []
     for level in labels.levels:
-        mask = labels.mask(labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level))
-        box = bounding_box(mask)
-        if box is None:
-            continue
-        numbered, count = ndimage.label(mask[tuple(slice(a, b) for a, b in zip(*box, strict=True))])
-        sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-        for number in [int(i) + 1 for i in np.argsort(-sizes, kind="stable") if sizes[i] >= _CRUMB * sizes.max()]:
-            points = labels.to_ras(np.argwhere(numbered == number) + box[0])
-            if level is Level.S1:
-                points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
-            out.append(Piece(level, points.mean(axis=0)))
+        for value in labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level):
+            out += [Piece(level, value, center) for center in _centers(labels, value, level is Level.S1)]
     return out
+
+
+def _centers(labels: LabelMap, value: int, sacrum: bool) -> list[FloatArray]:
+    """Centers of the large connected parts of a label, from large to small."""
+    mask = labels.array == value
+    box = bounding_box(mask)
+    if box is None:
+        return []
+    numbered, count = ndimage.label(mask[tuple(slice(a, b) for a, b in zip(*box, strict=True))])
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
+    found = []
+    for number in [int(i) + 1 for i in np.argsort(-sizes, kind="stable") if sizes[i] >= _CRUMB * sizes.max()]:
+        points = labels.to_ras(np.argwhere(numbered == number) + box[0])
+        if sacrum:
+            points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
+        found.append(points.mean(axis=0))
+    return found
 
 
 def _rib_tree(labels: LabelMap) -> cKDTree | None:

@@ -1,7 +1,7 @@
 """Exact inference on the chain of detections, for all body sizes at once, in logarithms.
 
-A state is (k, a): the last ``k`` detections were spurious, the one before them was vertebra ``a``; the last column of
-``a`` stands for none yet.  Arrays start with the axis of the sizes.
+A state is (k, a): the last ``k`` detections were spurious, the one before them was ``a``, a level in one of its shapes;
+the last column of ``a`` stands for none yet.  Arrays start with the axis of the sizes.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,7 @@ class Chain:
     :param spurious: (N,) of each detection as no vertebra.
     :param first: (S, L) of the first vertebra; :param last: (S, L) of the last.
     :param steps: (S, N, K + 1, L, L) from the vertebra ``k + 1`` detections earlier to this one.
+    :param names: (L,) level's index of each state; a level may have several.
     """
 
     sizes: FloatArray
@@ -34,6 +35,7 @@ class Chain:
     first: FloatArray
     last: FloatArray
     steps: FloatArray
+    names: NDArray[np.intp]
 
     @property
     def most_spurious(self) -> int:
@@ -49,7 +51,7 @@ class Chain:
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """:param levels: (N, L) probability of each level; what is missing to one is that the detection is spurious.
+    """:param levels: (N, levels) probability of each level; what is missing to one is that the detection is spurious.
 
     :param best, second: the two likeliest labelings; the second is ``None`` where no other is possible.
     """
@@ -90,7 +92,8 @@ def infer(chain: Chain) -> Posterior | None:
     scores = {path: _score(chain, path) for path in _candidates(chain)}
     best, *others = sorted(scores, key=lambda path: (-scores[path], path))
     chance = {path: float(np.exp(min(scores[path] - evidence, 0.0))) for path in scores}
-    return Posterior(np.exp(joint[:, 0, :-1] - evidence), best, chance[best], others[0] if others else None,
+    levels = np.exp(joint[:, 0, :-1] - evidence) @ np.eye(chain.names.max() + 1)[chain.names]
+    return Posterior(levels, best, chance[best], others[0] if others else None,
                      chance[others[0]] if others else 0.0)
 
 
@@ -139,8 +142,9 @@ def _candidates(chain: Chain) -> set[Path]:
     size = int(tops.argmax())
     states = _states(chain, forward, backward, size, 0, _argmax(through[size, 0]))
     others = through[size].copy()
-    for i, state in enumerate(states):
-        others[i][state] = -np.inf
+    for i, (skipped, level) in enumerate(states):
+        same = np.append(chain.names == chain.names[level], False) if skipped == 0 else slice(None)
+        others[i, skipped, same] = -np.inf
     i, skipped, level = _argmax(others)
     if np.isfinite(others[i, skipped, level]):
         found.add(_path(chain, forward, backward, size, i, (skipped, level)))
@@ -152,7 +156,7 @@ def _argmax(values: FloatArray) -> tuple[int, ...]:
 
 
 def _path(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, i: int, state: tuple[int, ...]) -> Path:
-    return tuple(level if skipped == 0 else -1
+    return tuple(int(chain.names[level]) if skipped == 0 else -1
                  for skipped, level in _states(chain, forward, backward, size, i, state))
 
 
@@ -176,13 +180,18 @@ def _states(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, 
 
 
 def _score(chain: Chain, path: Path) -> float:
-    """Logarithm of a labeling's probability together with the data, over all body sizes."""
-    total, before = chain.sizes.copy(), -1
-    for i, level in enumerate(path):
-        if level < 0:
-            total += chain.spurious[i]
+    """Logarithm of a labeling's probability together with the data, over all body sizes and shapes."""
+    ways: dict[int, FloatArray] = {}
+    stray, last = np.zeros(len(chain.sizes)), -1
+    for i, name in enumerate(path):
+        if name < 0:
+            stray = stray + chain.spurious[i]
             continue
-        total += chain.real[:, i, level]
-        total += chain.first[:, level] if before < 0 else chain.steps[:, i, i - before - 1, path[before], level]
-        before = i
-    return float(log_sum(total + chain.last[:, path[before]], (0,)))
+        ways = {int(b): chain.real[:, i, b] + (chain.first[:, b] if last < 0 else log_sum(np.stack(
+            [way + chain.steps[:, i, i - last - 1, a, b] for a, way in ways.items()]), (0,)))
+            for b in np.flatnonzero(chain.names == name)}
+        last = i
+    if last < 0:
+        return -np.inf
+    ends = np.stack([way + chain.last[:, a] for a, way in ways.items()])
+    return float(log_sum(ends + stray + chain.sizes, (0, 1)))

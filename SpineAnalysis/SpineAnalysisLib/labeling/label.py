@@ -13,8 +13,9 @@ from ..errors import InputError
 from .detections import Detection, from_head_to_foot
 from .inference import Path, Posterior, infer, likeliest
 from .model import Rules, chain_of
-from .priors import LEVELS, VARIANTS
+from .priors import VARIANTS
 
+LEVELS = tuple(Level)
 T = TypeVar("T")
 
 CERTAIN = 0.99

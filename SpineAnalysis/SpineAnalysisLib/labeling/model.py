@@ -10,7 +10,7 @@ from scipy.special import gammaln
 from ..anatomy import Level
 from .detections import Detection
 from .inference import Chain
-from .priors import LEVELS, USUAL, one_step, pedicle_distance, pitch, presence, region_index
+from .priors import LEVEL_INDEX, STATES, level_pitch, one_step, pedicle_distance, presence, region_index
 
 FloatArray = NDArray[np.floating]
 
@@ -62,12 +62,12 @@ def chain_of(detections: Sequence[Detection], rules: Rules) -> Chain:
     spurious[[index for index, _ in rules.anchors]] = -np.inf
     return Chain(prior, np.broadcast_to(real, (len(SIZES), *real.shape[-2:])), spurious,
                  begin + _beyond(rules.room_above_mm, above=True), _beyond(rules.room_below_mm, above=False),
-                 _steps(detections, steps))
+                 _steps(detections, steps), LEVEL_INDEX)
 
 
 def _regions(detections: Sequence[Detection], use_ribs: bool) -> FloatArray:
-    """(N, 27)."""
-    out = np.zeros((len(detections), len(LEVELS)))
+    """(N, 29)."""
+    out = np.zeros((len(detections), len(STATES)))
     for i, detection in enumerate(detections):
         given = detection.region_probabilities
         share = np.ones(3) if given is None else np.array(given, float)
@@ -75,34 +75,34 @@ def _regions(detections: Sequence[Detection], use_ribs: bool) -> FloatArray:
         if not use_ribs:
             share[1:] = share[1:].mean()
         out[i] = np.log(share / share.sum())[region_index()]
-        if detection.could_be is None:
+        if detection.could_be is None and detection.named is None:
             out[i, Level.S1 - 1] += np.log(_SACRUM_UNTOLD)
     return out
 
 
 def _allowed(detections: Sequence[Detection], anchors: Sequence[tuple[int, Level]]) -> FloatArray:
-    """(N, 27) zero or minus infinity."""
-    out = np.zeros((len(detections), len(LEVELS)))
+    """(N, 29) zero or minus infinity."""
+    out = np.zeros((len(detections), len(STATES)))
     known = [(i, d.could_be) for i, d in enumerate(detections) if d.could_be is not None]
     for i, could_be in [*known, *((index, frozenset({level})) for index, level in anchors)]:
-        out[i, [level - 1 for level in LEVELS if level not in could_be]] = -np.inf
+        out[i, [state for state, level in enumerate(STATES) if level not in could_be]] = -np.inf
     for i, level in anchors:
-        out[i, level - 1] = 0.0  # people overrule shapes
+        out[i, level - 1 == LEVEL_INDEX] = 0.0  # people overrule shapes
     return out
 
 
 def _names(detections: Sequence[Detection]) -> FloatArray:
-    """(N, 27) of the names that came with a segmentation."""
-    out = np.zeros((len(detections), len(LEVELS)))
+    """(N, 29) of the names that came with a segmentation."""
+    out = np.zeros((len(detections), len(STATES)))
     for i, detection in enumerate(detections):
         if detection.named is not None:
-            out[i] = np.log((1.0 - NAME_RIGHT) / (len(LEVELS) - 1))
-            out[i, detection.named - 1] = np.log(NAME_RIGHT)
+            out[i] = np.log((1.0 - NAME_RIGHT) / (len(Level) - 1))
+            out[i, detection.named - 1 == LEVEL_INDEX] = np.log(NAME_RIGHT)
     return out
 
 
 def _pedicles(detections: Sequence[Detection]) -> FloatArray:
-    """(S, N, 27)."""
+    """(S, N, 29)."""
     width = np.array([d.pedicle_distance for d in detections])
     found = np.log(1.0 - _NO_PEDICLES) + _density(width[None, :, None], SIZES[:, None, None] * pedicle_distance())
     return np.where(np.isfinite(width)[None, :, None], found, np.log(_NO_PEDICLES))
@@ -111,7 +111,7 @@ def _pedicles(detections: Sequence[Detection]) -> FloatArray:
 def _spurious(detections: Sequence[Detection], use_pedicles: bool) -> FloatArray:
     """(N,)."""
     regions = np.array([0.0 if d.region_probabilities is None else -np.log(3.0) for d in detections])
-    regions -= [0.0 if d.named is None else np.log(len(LEVELS)) for d in detections]
+    regions -= [0.0 if d.named is None else np.log(len(Level)) for d in detections]
     stray = np.log([(1.0 - d.confidence) / _STRAY_MM for d in detections]) + regions
     if use_pedicles:
         none = np.isnan([d.pedicle_distance for d in detections])
@@ -139,7 +139,7 @@ def _ways(steps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatA
 
 
 def _steps(detections: Sequence[Detection], steps: FloatArray) -> FloatArray:
-    """(S, N, K + 1, 27, 27)."""
+    """(S, N, K + 1, 29, 29)."""
     centers = np.array([d.center_RAS for d in detections], float)
     number, depth = len(centers), MOST_SPURIOUS + 1
     apart = np.full((number, depth), np.nan)
@@ -147,21 +147,21 @@ def _steps(detections: Sequence[Detection], steps: FloatArray) -> FloatArray:
         apart[back:, back - 1] = np.linalg.norm(centers[back:] - centers[:-back], axis=1)
     a, b, missed, chance = _ways(steps)
     start, end = a.astype(int), b.astype(int)
-    mean = SIZES[:, None] * (missed + 1.0) * (pitch()[start] + pitch()[end]) / 2.0
+    pitch = level_pitch()[LEVEL_INDEX]
+    mean = SIZES[:, None] * (missed + 1.0) * (pitch[start] + pitch[end]) / 2.0
     likely = np.where(np.isnan(apart)[None, :, :, None], -np.inf,
                       chance + _density(np.nan_to_num(apart)[None, :, :, None], mean[:, None, None]))
-    pairs = np.flatnonzero(np.diff(start * len(LEVELS) + end, prepend=-1))
-    out = np.full((len(SIZES), number, depth, len(LEVELS), len(LEVELS)), -np.inf)
+    pairs = np.flatnonzero(np.diff(start * len(STATES) + end, prepend=-1))
+    out = np.full((len(SIZES), number, depth, len(STATES), len(STATES)), -np.inf)
     out[..., start[pairs], end[pairs]] = np.logaddexp.reduceat(likely, pairs, axis=-1)
     return out
 
 
 def _beyond(room_mm: float | None, above: bool) -> FloatArray:
-    """(S, 27) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
+    """(S, 29) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
     if room_mm is None:
-        return np.zeros((len(SIZES), len(LEVELS)))
-    heights = np.where(USUAL, pitch(), 0.0)
-    heights[Level.S1 - 1] = 0.0
-    fit = np.cumsum(heights[::-1])[::-1] if not above else np.cumsum(heights)
+        return np.zeros((len(SIZES), len(STATES)))
+    heights = np.where([level.is_variant or level is Level.S1 for level in Level], 0.0, level_pitch())
+    fit = np.cumsum(heights) if above else np.cumsum(heights[::-1])[::-1]
     there = np.minimum(fit - heights, room_mm / SIZES[:, None])  # mm of spine that the image could show
-    return np.log(MISSED) * np.floor(there / heights[Level.T9 - 1] + 1e-9)
+    return np.asarray(np.log(MISSED) * np.floor(there / heights[Level.T9 - 1] + 1e-9))[:, LEVEL_INDEX]

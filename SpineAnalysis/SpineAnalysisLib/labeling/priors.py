@@ -40,45 +40,58 @@ _SIZES: dict[Level, tuple[float, float, float]] = {
     Level.L6: (24.5, 10.0, 48.0), Level.S1: (28.0, 2.0, 50.0),
 }
 
-LEVELS = tuple(Level)
-USUAL = np.array([not level.is_variant for level in LEVELS])
+STATES = (*Level, Level.L5, Level.L4)
+"""Levels as the model tells them apart, by index: each level, then an L5 above an L6 and an L4 on the sacrum.
+
+The last vertebra above the sacrum has the shape of an L5 whatever its number, so these two have other sizes.
+"""
+ABOVE_L6, ON_SACRUM = len(Level), len(Level) + 1
+LEVEL_INDEX = np.array([level - 1 for level in STATES])
+"""(29,) state -> index of its level."""
+_ODD_WIDTHS = {ABOVE_L6: 40.0, ON_SACRUM: 43.0}  # pedicles of the two, between those of L4 and L5
 
 
-def pitch() -> FloatArray:
+def level_pitch() -> FloatArray:
     """(27,) body and the disc beside it, mm: how far centers lie apart around each level."""
-    height, disc = (np.array([_SIZES[v][i] for v in LEVELS]) for i in (0, 1))
+    height, disc = (np.array([_SIZES[v][i] for v in Level]) for i in (0, 1))
     above = np.concatenate([disc[:1], disc[:-1]])
     above[Level.L1 - 1], above[Level.S1 - 1] = disc[Level.T12 - 1], disc[Level.L5 - 1]
-    return height + (disc + above) / 2.0
+    return np.asarray(height + (disc + above) / 2.0)
 
 
 def pedicle_distance() -> FloatArray:
-    """(27,) between the centers of the two pedicles, mm."""
-    return np.array([_SIZES[v][2] for v in LEVELS])
+    """(29,) between the centers of the two pedicles, mm."""
+    return np.array([_ODD_WIDTHS.get(i, _SIZES[v][2]) for i, v in enumerate(STATES)])
 
 
 def region_index() -> NDArray[np.intp]:
-    """(27,) column of each level in probabilities of the regions C, T, L; the sacrum counts as lumbar."""
+    """(29,) column of each state in probabilities of the regions C, T, L; the sacrum counts as lumbar."""
     column = {Region.CERVICAL: 0, Region.THORACIC: 1, Region.LUMBAR: 2, Region.SACRAL: 2}
-    return np.array([column[v.region] for v in LEVELS])
+    return np.array([column[v.region] for v in STATES])
 
 
 def one_step(banned: frozenset[tuple[Level, Level]] = frozenset()) -> FloatArray:
-    """(27, 27) probability that the vertebra below a level is this one."""
-    matrix = np.zeros((len(LEVELS), len(LEVELS)))
-    for upper in LEVELS:
+    """(29, 29) probability that the vertebra below a state is this one."""
+    share = {step: 0.0 if step in banned else chance for step, chance in VARIANTS.items()}
+    matrix = np.zeros((len(STATES), len(STATES)))
+    for upper in Level:
         for lower in successors(upper)[1:]:
-            if (upper, lower) not in banned:
-                matrix[upper - 1, lower - 1] = VARIANTS[upper, lower]
-        if successors(upper):
-            matrix[upper - 1, successors(upper)[0] - 1] = 1.0 - matrix[upper - 1].sum()
-    return matrix
+            matrix[upper - 1, lower - 1] = share[upper, lower]
+        for usual in successors(upper)[:1]:
+            matrix[upper - 1, usual - 1] = 1.0 - matrix[upper - 1].sum()
+    for above, odd, (upper, lower) in ((Level.L4, ABOVE_L6, (Level.L5, Level.L6)),
+                                       (Level.L3, ON_SACRUM, (Level.L4, Level.S1))):
+        matrix[above - 1, odd] = share[upper, lower]
+        matrix[odd, lower - 1] = 1.0
+        matrix[above - 1, upper - 1] = 1.0 - share[upper, lower]
+        matrix[upper - 1, lower - 1] = 0.0
+    return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-12))
 
 
 def presence(steps: FloatArray) -> FloatArray:
-    """(27,) how many people have each level."""
-    share = np.zeros(len(LEVELS))
-    share[0] = 1.0
-    for i in range(1, len(LEVELS)):
-        share[i] = share[:i] @ steps[:i, i]
-    return share
+    """(29,) how many people have each state."""
+    first = np.eye(len(STATES))[0]
+    share = first
+    for _ in Level:
+        share = first + share @ steps
+    return np.asarray(share)

@@ -90,10 +90,10 @@ def _follows(levels: Sequence[Level], found: Sequence[Piece]) -> bool:
 
 def _renamed(labels: LabelMap, found: Sequence[Piece], names: Sequence[Level | None]) -> LabelMap:
     """A label map in which every piece has its new name."""
-    by_level = {level: [i for i, p in enumerate(found) if p.level is level] for level in {p.level for p in found}}
     array, structures = labels.array, dict(labels.structures)
     for value, structure in labels.structures.items():
-        owners = by_level.get(structure.level, []) if structure.level is not None else []
+        owners = [i for i, p in enumerate(found) if p.value == value] or \
+                 [i for i, p in enumerate(found) if p.level is structure.level]
         if not structure.kind.is_bone or not owners:
             continue
         if len(owners) == 1:

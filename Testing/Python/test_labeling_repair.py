@@ -1,0 +1,95 @@
+"""Names that come with a segmentation, repaired or refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from SpineAnalysisLib.anatomy import Kind, Level
+from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.errors import InputError
+from SpineAnalysisLib.labeling.label import Certainty
+from SpineAnalysisLib.labeling.repair import check, label_spine, repair
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.volume import LabelMap
+
+
+@pytest.fixture(scope="module")
+def phantom() -> LabelMap:
+    spine = Phantom(SpineSpec.typical(Level.T9, Level.S1))
+    return spine.labels(spine.grid(2.0), canal=False, cord=False)
+
+
+def renamed(labels: LabelMap, names: dict[Level, Level | None]) -> LabelMap:
+    """The label map with other names for its vertebrae; ``None`` drops one."""
+    structures = {}
+    for value, structure in labels.structures.items():
+        if structure.kind.is_bone and structure.level in names:
+            level = names[structure.level]
+            if level is not None:
+                structures[value] = replace(structure, level=level)
+        else:
+            structures[value] = structure
+    return replace(labels, structures=structures)
+
+
+def vertebra_mask(labels: LabelMap, level: Level) -> np.ndarray:
+    return labels.mask(labels.values(Kind.VERTEBRA, level))
+
+
+def test_right_names_stay(phantom: LabelMap) -> None:
+    repaired = repair(phantom)
+    assert repaired.labels is phantom
+    assert repaired.notes == ()
+
+
+@pytest.mark.parametrize("names", [
+    {Level.L2: Level.L3, Level.L3: Level.L2},
+    {Level.T12: Level.L1},
+    {Level.L4: Level.L3},
+    {Level.T9: Level.T8},
+    {Level.L3: Level.T4},
+], ids=["swapped", "doubled", "doubled lumbar", "skipped", "nonsense"])
+def test_wrong_names_are_repaired(phantom: LabelMap, names: dict[Level, Level | None]) -> None:
+    repaired = repair(renamed(phantom, names))
+    assert repaired.labels.levels == phantom.levels
+    for level in phantom.levels:
+        assert (vertebra_mask(repaired.labels, level) == vertebra_mask(phantom, level)).all(), level
+    assert any("renamed" in note for note in repaired.notes)
+    discs = {str(s) for s in repaired.labels.structures.values() if s.kind is Kind.DISC}
+    assert discs == {str(s) for s in phantom.structures.values() if s.kind is Kind.DISC}
+
+
+def test_a_dropped_vertebra_is_reported_not_renamed(phantom: LabelMap) -> None:
+    repaired = repair(renamed(phantom, {Level.L2: None}))
+    assert repaired.notes == ("Not found although others around are: L2.",)
+    assert repaired.labels.levels == tuple(v for v in phantom.levels if v is not Level.L2)
+
+
+def test_shuffled_names_are_refused(phantom: LabelMap) -> None:
+    levels = list(phantom.levels)
+    shuffled = [levels[i] for i in np.random.default_rng(1).permutation(len(levels))]
+    with pytest.raises(InputError, match="do not follow the spine"):
+        repair(renamed(phantom, dict(zip(levels, shuffled, strict=True))))
+
+
+def test_a_spine_with_its_sacrum_is_named_by_its_anatomy(phantom: LabelMap) -> None:
+    spine = build_spine(phantom)
+    labeling = label_spine(spine)
+    assert labeling.levels == tuple(v.level for v in spine.vertebrae)
+    assert "sacrum" in labeling.references
+    assert check(spine) == ()
+
+
+def test_names_against_the_anatomy_are_told(phantom: LabelMap) -> None:
+    shifted = {v: Level(v - 1) if v is not Level.L1 else Level.T12 for v in phantom.levels if v < Level.S1}
+    notes = check(build_spine(renamed(phantom, shifted)))
+    assert len(notes) == 1
+    assert notes[0].startswith("The segmentation says L4, the anatomy says L5")
+
+
+def test_without_a_sacrum_nothing_is_said_against_the_names() -> None:
+    spine = Phantom(SpineSpec.typical(Level.T11, Level.L4))
+    built = build_spine(spine.labels(spine.grid(2.0), canal=False, cord=False))
+    assert label_spine(built).certainty is Certainty.PROVISIONAL
+    assert check(built) == ()
