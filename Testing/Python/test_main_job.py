@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy.spatial.transform import Rotation
 
 from SpineAnalysisLib import cli
-from SpineAnalysisLib.analysis import Analysis
+from SpineAnalysisLib.analysis import Analysis, analyze
+from SpineAnalysisLib.anatomy import Segment
 from SpineAnalysisLib.phantoms import Phantom, preset
 from SpineAnalysisLib.phantoms.__main__ import write
 from SpineAnalysisLib.progress import Progress
@@ -94,3 +96,16 @@ raise SystemExit(cli.main(["run", "--segmentation", {str(segmentation)!r}, "-o",
     assert process.returncode == cli.INTERRUPTED
     assert "Interrupted; nothing was written." in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 1.2, 1.8), (1.2, 1.2, 2.1)])
+def test_voxels_of_unequal_sides(phantom: Phantom, spacing: tuple[float, float, float]) -> None:
+    """Too equal for thick slices; the centerline must not swing from one plane of voxels to the next."""
+    turn = Rotation.from_euler("xyz", [12, -9, 15], degrees=True).as_matrix()
+    analysis = analyze(None, phantom.labels(phantom.grid(spacing, rotation=turn)))
+    assert len(analysis.spine.segments) == 6
+    for truth in phantom.truth():
+        if truth.key == "canal_area" and isinstance(truth.level, Segment):
+            found = analysis.measurement("canal_area", str(truth.level))
+            assert found is not None
+            assert found.value == pytest.approx(truth.value, rel=0.06)

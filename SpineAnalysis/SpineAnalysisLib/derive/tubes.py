@@ -51,7 +51,8 @@ def center_curve(filled: Occupancy, down: FloatArray) -> Curve | None:
     points = filled.to_ras(np.argwhere(filled.array > 0.5))
     if len(points) < 30 or np.ptp(points @ down) < MIN_LENGTH_MM:
         return None
-    return principal_curve(points, down, bin_mm=max(1.0, float(filled.spacing.min())))
+    # Bins narrower than a voxel hold one plane of voxels or none: the curve would swing from one to the next.
+    return principal_curve(points, down, bin_mm=max(1.0, float(filled.spacing.max())))
 
 
 def measure_tube(filled: Occupancy, centerline: Curve, anterior: FloatArray) -> Tube:
