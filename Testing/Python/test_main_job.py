@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from SpineAnalysisLib import cli
 from SpineAnalysisLib.analysis import Analysis, analyze
-from SpineAnalysisLib.anatomy import Segment
+from SpineAnalysisLib.anatomy import Kind, Segment
 from SpineAnalysisLib.phantoms import Phantom, preset
 from SpineAnalysisLib.phantoms.__main__ import write
 from SpineAnalysisLib.progress import Progress
@@ -109,3 +111,21 @@ def test_voxels_of_unequal_sides(phantom: Phantom, spacing: tuple[float, float, 
             found = analysis.measurement("canal_area", str(truth.level))
             assert found is not None
             assert found.value == pytest.approx(truth.value, rel=0.06)
+
+
+def test_gaps_in_the_canal_are_no_stenosis(phantom: Phantom, labels: LabelMap) -> None:
+    """A label that is interrupted leaves values out; none changes beside the gaps."""
+    heights = labels.to_ras(np.indices(labels.shape).reshape(3, -1).T)[:, 2].reshape(labels.shape)
+    canal = labels.mask(labels.values([Kind.CANAL, Kind.CORD]))
+    gaps = ((heights > -103) & (heights < -88)) | ((heights > -73) & (heights < -59)) | ((heights > 0) & (heights < 30))
+    cut = replace(labels, array=np.where(canal & gaps, 0, labels.array))
+    whole, holed = analyze(None, labels), analyze(None, cut)
+    assert holed.spine.centerline.length == pytest.approx(whole.spine.centerline.length, abs=5)
+    places = {str(m.level) for m in holed.measurements if m.key == "canal_area" and m.value is not None}
+    assert {"T12", "T12-L1", "L1", "L3-L4", "L4-L5"} <= places
+    assert places.isdisjoint({"L3", "L5"})
+    for place in places:
+        before, after = (a.measurement("canal_area", place) for a in (whole, holed))
+        assert before is not None
+        assert after is not None
+        assert after.value == pytest.approx(before.value, rel=0.05)

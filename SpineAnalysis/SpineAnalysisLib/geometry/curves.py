@@ -114,8 +114,8 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
     curve = fit_curve(_bin_means(points, along, 3.0 * bin_mm)[0])
     for _ in range(iterations):
         s = curve.project(points)
-        centers, counts = _bin_means(points, s, bin_mm)
-        whole = _whole_bins(counts)
+        centers, counts, runs = _bin_means(points, s, bin_mm)
+        whole = np.concatenate([np.arange(len(counts))[run][_whole_bins(counts[run])] for run in runs])
         fitted = fit_curve(centers[whole])
         ends = fitted.project(centers[[0, -1]])
         curve = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
@@ -130,10 +130,12 @@ def _whole_bins(counts: FloatArray, look: int = 8, share: float = 0.85) -> slice
     return slice(cut(counts), len(counts) - cut(counts[::-1]))
 
 
-def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:
-    """Means and counts of points in bins of a coordinate, empty bins left out."""
+def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray, list[slice]]:
+    """Means and counts of points in bins of a coordinate, empty bins left out, and the runs of bins between those."""
     index = np.floor((along - along.min()) / width).astype(int)
     counts = np.bincount(index)
     sums = np.stack([np.bincount(index, weights=points[:, axis]) for axis in range(3)], axis=-1)
-    filled = counts > 0
-    return sums[filled] / counts[filled, None], counts[filled].astype(float)
+    filled = np.flatnonzero(counts)
+    edges = [0, *np.flatnonzero(np.diff(filled) > 1) + 1, len(filled)]
+    runs = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return sums[filled] / counts[filled, None], counts[filled].astype(float), runs
