@@ -1,6 +1,8 @@
 """Names that come with a segmentation, repaired or refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import pytest
 from SpineAnalysisLib.anatomy import Kind, Level
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.errors import InputError
-from SpineAnalysisLib.labeling.label import Certainty
-from SpineAnalysisLib.labeling.repair import check, label_spine, repair
+from SpineAnalysisLib.labeling.evidence import pieces
+from SpineAnalysisLib.labeling.label import Anchor, Certainty
+from SpineAnalysisLib.labeling.repair import check, label_spine, relabel, repair
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.reading.segmentation import read_segmentation
+from SpineAnalysisLib.schemes import understand
 from SpineAnalysisLib.volume import LabelMap
 
 
@@ -93,3 +98,38 @@ def test_without_a_sacrum_nothing_is_said_against_the_names() -> None:
     built = build_spine(spine.labels(spine.grid(2.0), canal=False, cord=False))
     assert label_spine(built).certainty is Certainty.PROVISIONAL
     assert check(built) == ()
+
+
+def test_a_named_vertebra_names_the_others(phantom: LabelMap) -> None:
+    at = next(p.center_RAS for p in pieces(phantom) if p.level is Level.L5)
+    repaired = relabel(phantom, [Anchor(Level.L6, at)])
+    assert {Level.L6, Level.S1, Level.T10} <= set(repaired.labels.levels)
+    assert "The segmentation's L5 was renamed L6." in repaired.notes
+
+
+@pytest.mark.parametrize("file", ["lumbar_ct_totalsegmentator/totalseg_labels.nii.gz",
+                                  "whole_body_masks_totalsegmentator/s0327_labels.nii.gz"])
+def test_real_segmentations_are_repaired_or_refused(real_data: Callable[[str], Path], file: str) -> None:
+    read = read_segmentation(real_data(file))
+    assert read.volume is not None
+    labels = understand(read.volume, names=read.names).labels
+    assert repair(labels).labels is labels
+    centers = {p.level: p.center_RAS for p in pieces(labels)}
+    inner = [v for v in labels.levels if v < Level.S1][1:-1]
+    random = np.random.default_rng(7)
+    for _ in range(3):
+        doubled, dropped = (inner[i] for i in random.choice(len(inner), 2, replace=False))
+        for names in ({doubled: Level(doubled + 1)}, {dropped: None},
+                      dict(zip(inner, [inner[i] for i in random.permutation(len(inner))], strict=True))):
+            check_names(renamed(labels, names), centers)
+
+
+def check_names(labels: LabelMap, centers: dict[Level, np.ndarray]) -> None:
+    """Repaired to the right names, or refused."""
+    try:
+        repaired = repair(labels).labels
+    except InputError:
+        return
+    for piece in pieces(repaired):
+        nearest = min(centers, key=lambda level: float(np.linalg.norm(centers[level] - piece.center_RAS)))
+        assert piece.level is nearest

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from ..anatomy import Kind, Level
 from ..spine import Spine
-from ..volume import LabelMap, bounding_box
+from ..volume import LabelMap
 from .detections import Detection
 
 FloatArray = NDArray[np.floating]
@@ -59,25 +59,23 @@ class Piece:
 
 
 def pieces(labels: LabelMap) -> list[Piece]:
-    """The labeled vertebrae by name, then from large to small."""
-    out = []
-    for level in labels.levels:
-        for value in labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level):
-            out += [Piece(level, value, center) for center in _centers(labels, value, level is Level.S1)]
-    return out
+    """The labeled vertebrae by name, then from large to small; of the sacrum, in however many labels, its top alone."""
+    windows = ndimage.find_objects(labels.array)
+    found = [Piece(level, value, center) for level in labels.levels
+             for value in labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level)
+             if value <= len(windows) and windows[value - 1] is not None
+             for center in _centers(labels, value, windows[value - 1], level is Level.S1)]
+    top = max((p for p in found if p.level is Level.S1), key=lambda p: float(p.center_RAS[2]), default=None)
+    return [p for p in found if p.level is not Level.S1 or p is top]
 
 
-def _centers(labels: LabelMap, value: int, sacrum: bool) -> list[FloatArray]:
+def _centers(labels: LabelMap, value: int, window: tuple[slice, ...], sacrum: bool) -> list[FloatArray]:
     """Centers of the large connected parts of a label, from large to small."""
-    mask = labels.array == value
-    box = bounding_box(mask)
-    if box is None:
-        return []
-    numbered, count = ndimage.label(mask[tuple(slice(a, b) for a, b in zip(*box, strict=True))])
+    numbered, count = ndimage.label(labels.array[window] == value)
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
     found = []
     for number in [int(i) + 1 for i in np.argsort(-sizes, kind="stable") if sizes[i] >= _CRUMB * sizes.max()]:
-        points = labels.to_ras(np.argwhere(numbered == number) + box[0])
+        points = labels.to_ras(np.argwhere(numbered == number) + [s.start for s in window])
         if sacrum:
             points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
         found.append(points.mean(axis=0))

@@ -13,12 +13,13 @@ from ..spine import Spine
 from ..volume import LabelMap, Volume
 from .detections import Detection
 from .evidence import SEGMENTED, Piece, evidence_from_spine, pieces, room_beyond
-from .label import Certainty, Labeling, label
+from .label import Anchor, Certainty, Labeling, Numbering, label
 
 SURE = 0.9
 """Probability of a labeling from which on it overrules names."""
 _MOST_WRONG = 0.5
 """Share of names that may be wrong in a segmentation that can be repaired."""
+_SACRUM = frozenset({Level.S1})
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,35 +58,52 @@ def check(spine: Spine) -> tuple[str, ...]:
 
 
 def repair(labels: LabelMap) -> Repaired:
-    """Correct names that cannot be: a vertebra labeled twice, a level skipped, names out of order.
+    """Correct names that cannot be: a vertebra labeled twice, names out of order, a level skipped.
 
-    :raises InputError: where too many names are wrong to know the right ones.
+    Names in order are changed only where that is sure, so a gap that a missing vertebra explains stays one.
+
+    :raises InputError: where names out of order leave no sure way to correct them.
     """
     found = pieces(labels)
-    if len(found) < 2 or _follows([p.level for p in sorted(found, key=lambda p: -p.center_RAS[2])], found):
+    downward = [found[i].level for i in np.argsort([-p.center_RAS[2] for p in found])]
+    if all(lower in successors(upper) for upper, lower in zip(downward, downward[1:], strict=False)):
         return Repaired(labels)
     labeling = label([Detection(p.center_RAS, named=p.level, confidence=SEGMENTED) for p in found])
     wrong = sum(p.level is not level for p, level in zip(found, labeling.levels, strict=True))
-    if labeling.probability < SURE or wrong > _MOST_WRONG * len(found):
+    unsure = labeling.probability < SURE or wrong > _MOST_WRONG * len(found)
+    if unsure and any(lower <= upper for upper, lower in zip(downward, downward[1:], strict=False)):
         raise InputError(f"The names of the vertebrae do not follow the spine, and which are right is not clear "
                          f"({wrong} of {len(found)} would change): correct the label map.")
+    return Repaired(labels) if unsure else _with_names(labels, found, labeling)
+
+
+def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numbering | None = None,
+            names_known: bool = True) -> Repaired:
+    """Name the vertebrae of a label map anew, from what people know.
+
+    :param anchors: vertebrae that people have named.
+    :param numbering: where to count from, if people say so.
+    :param names_known: whether the names that the labels have are evidence.
+    :raises InputError: for what cannot be labeled, and anchors that contradict one another.
+    """
+    found = pieces(labels)
+    trusted = names_known and not anchors and numbering is None
+    return _with_names(labels, found, label(
+        [Detection(p.center_RAS, could_be=_SACRUM if p.level is Level.S1 else None, named=p.level if trusted else None,
+                   confidence=SEGMENTED) for p in found], anchors, numbering))
+
+
+def _with_names(labels: LabelMap, found: Sequence[Piece], labeling: Labeling) -> Repaired:
+    """The labels with the names of a labeling, and notes on what differs and what is missing."""
     notes = [_change(p.level, level) for p, level in zip(found, labeling.levels, strict=True) if p.level is not level]
     missing = [note for note in labeling.notes if note.startswith("Not found")]
-    if not notes:
-        return Repaired(labels, tuple(missing))
-    return Repaired(_renamed(labels, found, labeling.levels), (*notes, *missing))
+    return Repaired(_renamed(labels, found, labeling.levels) if notes else labels, (*notes, *missing))
 
 
 def _change(said: Level, is_level: Level | None) -> str:
     if is_level is None:
         return f"A second part labeled {said} is no vertebra of its own and was left out."
-    return f"The segmentation's {said} was renamed {is_level}, which is where it lies."
-
-
-def _follows(levels: Sequence[Level], found: Sequence[Piece]) -> bool:
-    """Whether names go down one by one, each once."""
-    return len(set(levels)) == len(found) and all(
-        lower in successors(upper) for upper, lower in zip(levels, levels[1:], strict=False))
+    return f"The segmentation's {said} was renamed {is_level}."
 
 
 def _renamed(labels: LabelMap, found: Sequence[Piece], names: Sequence[Level | None]) -> LabelMap:
