@@ -129,3 +129,37 @@ def test_gaps_in_the_canal_are_no_stenosis(phantom: Phantom, labels: LabelMap) -
         assert before is not None
         assert after is not None
         assert after.value == pytest.approx(before.value, rel=0.05)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("ten times as large", "times as far apart as they do in adults"), ("upside down", "head to foot"),
+    ("no vertebrae", "none of the vertebrae of SpineAnalysis is labeled")])
+def test_labels_of_a_known_scheme_that_cannot_be(labels: LabelMap, tmp_path: Path, change: str, message: str,
+                                                 capfd: pytest.CaptureFixture[str]) -> None:
+    tubes = labels.mask(labels.values([Kind.CANAL, Kind.DISC]))
+    changed = {"ten times as large": labels.transformed(np.diag([10, 10, 10, 1])),
+               "upside down": labels.transformed(np.diag([1, -1, -1, 1])),
+               "no vertebrae": replace(labels, array=np.where(tubes, labels.array, 0))}[change]
+    write(changed, tmp_path / "labels.nii.gz")
+    assert run(tmp_path / "out", tmp_path / "labels.nii.gz") == cli.BAD_INPUT
+    assert message in capfd.readouterr().err
+    if change == "ten times as large":
+        assert run(tmp_path / "out", tmp_path / "labels.nii.gz", "--scheme", "spineanalysis") == cli.BAD_INPUT
+    assert not (tmp_path / "out").exists()
+
+
+def test_specks_change_nothing(labels: LabelMap, tmp_path: Path) -> None:
+    """Networks leave stray voxels of any label anywhere."""
+    random = np.random.default_rng(5)
+    array = labels.array.copy()
+    for corner, value in zip(random.integers(0, labels.shape, (12, 3)), random.choice(list(labels.structures), 12),
+                             strict=True):
+        array[tuple(slice(start, start + 2) for start in corner)] = value
+    write(replace(labels, array=array), tmp_path / "specks.nii.gz")
+    write(labels, tmp_path / "clean.nii.gz")
+    for name in ("specks", "clean"):
+        assert run(tmp_path / name, tmp_path / f"{name}.nii.gz") == cli.DONE
+    specks, clean = (values(tmp_path / name) for name in ("specks", "clean"))
+    for key, value in clean.items():
+        if key[0] in ("canal_area", "canal_ap_diameter"):
+            assert specks[key] == pytest.approx(value, rel=0.05), key

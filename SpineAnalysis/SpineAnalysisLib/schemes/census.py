@@ -27,6 +27,7 @@ class Region:
     :param lower_RAS: (3,) corner of its box along R, A and S, voxel centers, mm.
     :param upper_RAS: (3,) the opposite corner.
     :param volume_mm3: its volume.
+    :param filled_mm: height along S at which it is anywhere: specks far away add little to it.
     """
 
     voxels: int
@@ -34,6 +35,7 @@ class Region:
     lower_RAS: NDArray[np.floating]
     upper_RAS: NDArray[np.floating]
     volume_mm3: float
+    filled_mm: float
 
     @property
     def extent_mm(self) -> NDArray[np.floating]:
@@ -43,7 +45,7 @@ class Region:
     @property
     def section_mm2(self) -> float:
         """Mean area of its cross-sections by axial planes; a height of less than 2 mm counts as 2 mm."""
-        return self.volume_mm3 / max(float(self.extent_mm[2]), 2.0)
+        return self.volume_mm3 / max(self.filled_mm, 2.0)
 
 
 class Census:
@@ -102,8 +104,10 @@ def region_of(mask: NDArray[np.bool_], first: Iterable[int], volume: Volume) -> 
     lines = mask[columns[:, 0], columns[:, 1]]
     bottom, top = lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
     ends_RAS = volume.to_ras(np.concatenate([np.column_stack([columns, k]) for k in (bottom, top)]) + corner)
+    up = np.abs(volume.ijk_to_ras[2, :3])
+    axis = int(np.argmax(up / volume.spacing))
     return Region(voxels, volume.to_ras(center_IJK), ends_RAS.min(axis=0), ends_RAS.max(axis=0),
-                  voxels * volume.voxel_volume)
+                  voxels * volume.voxel_volume, np.count_nonzero(sums[axis]) * float(up[axis]))
 
 
 def as_labels(array: NDArray) -> NDArray:

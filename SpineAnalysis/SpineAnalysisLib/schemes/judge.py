@@ -13,6 +13,7 @@ from .stature import SPACING_MM, relative_bulk, relative_stature
 from .tables import Scheme
 
 _STATURE = (0.5, 1.5)  # of people, from a small child to a giant; a lumbar spine taken for a cervical one is at 2
+_POSSIBLE_STATURE = (0.2, 3.0)  # of anything that is measured like people
 _ORDER_MM = 3.0  # centers of neighbors may be level by so much, in a spine that lies or leans
 _MOST_REVERSED = 0.2  # of the pairs of neighbors
 _BODY_DEPTH = 1.6  # greatest depth (along A) of a bare vertebral body, in spacings
@@ -118,10 +119,11 @@ def judge(census: Census, scheme: Scheme) -> Fit:
     if not reading.structures:
         return Fit(scheme, (f"none of its labels is a structure of the spine in {scheme.title}",))
     impossible, doubts = _order(reading)
+    impossible += tuple(f"{reason} (is its voxel spacing right?)" for reason in _stature(reading, _POSSIBLE_STATURE))
     if impossible:
         return Fit(scheme, impossible)
     bone = bool(reading.regions(VERTEBRA_KINDS))
-    unlikely = [*_levels_missing(reading, scheme), *_sections(reading), *_stature(reading)]
+    unlikely = [*_levels_missing(reading, scheme), *_sections(reading), *_stature(reading, _STATURE)]
     unlikely += [*_bone_shapes(reading), *_classes(reading)] if bone else _cord_shapes(reading)
     return Fit(scheme, (), tuple(unlikely), (*doubts, *_misplaced_discs(reading)), reading.strangeness)
 
@@ -166,8 +168,8 @@ def _sections(reading: Reading) -> list[str]:
     return out
 
 
-def _stature(reading: Reading) -> list[str]:
-    low, high = _STATURE
+def _stature(reading: Reading, limits: tuple[float, float]) -> list[str]:
+    low, high = limits
     if reading.stature is None or low <= reading.stature <= high:
         return []
     return [f"vertebrae {min(reading.centers)} to {max(reading.centers)} would lie {reading.stature:.1f} times as far "

@@ -80,6 +80,13 @@ def recognize(volume: Volume, names: Mapping[int, str] | None = None) -> Recogni
                                  for fit in bodies))
     if any(not fit.impossible and fit.unlikely == (ONE_LEVEL,) for fit in judged):
         raise InputError("The segmentation holds only one vertebra: pass one with two or more.")
+    named = [fit for fit in judged if fit.scheme.table.keys() >= set(census.values)]
+    if len(named) == 1:
+        fit = named[0]
+        insist = f", or pass --scheme {fit.scheme.name} if they are right" if not fit.impossible else ""
+        why = (fit.impossible + fit.unlikely)[0]
+        raise InputError(f"All values of the segmentation are labels of {fit.scheme.title}, but {why}: correct its "
+                         f"voxel spacing, orientation or labels{insist}.")
     values = ", ".join(map(str, census.values[:12])) + (", ..." if len(census.values) > 12 else "")
     raise InputError(f"The values of the segmentation ({values}) fit no known label scheme; {known_schemes()}.")
 
