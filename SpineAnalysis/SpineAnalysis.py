@@ -278,12 +278,12 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def _understood(self, node: Any, scheme: str) -> "LabeledInput":
         """Segments by terminology or name, the values of a label map by their scheme."""
-        from SpineAnalysisLib.mrml.segmentations import segments_from_node
+        from SpineAnalysisLib.mrml.segmentations import derived_segments, segments_from_node
         from SpineAnalysisLib.mrml.volumes import volume_from_node
         from SpineAnalysisLib.schemes import merge_segments, understand
 
         if node.IsA("vtkMRMLSegmentationNode"):
-            return merge_segments(segments_from_node(node))
+            return merge_segments(segments_from_node(node), derived=derived_segments(node))
         return understand(volume_from_node(node), scheme)
 
     def writeReport(self, analysis: "Analysis", path: Path) -> None:

@@ -162,7 +162,7 @@ def _understood(segmentations: "Sequence[ReadSegmentation]", scheme: str, lowest
 
     first, *others = segmentations
     if first.volume is None and not others:
-        return merge_segments(first.segments, lowest)
+        return merge_segments(first.segments, lowest, first.derived)
     volumes = [s.volume for s in segmentations if s.volume is not None]
     if len(volumes) < len(segmentations) or len(volumes) > 2:
         raise InputError("These segmentations cannot be combined; pass one, or an instance and a subregion mask.")

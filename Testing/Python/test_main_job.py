@@ -15,6 +15,9 @@ from scipy.spatial.transform import Rotation
 from SpineAnalysisLib import cli
 from SpineAnalysisLib.analysis import Analysis, analyze
 from SpineAnalysisLib.anatomy import Kind, Segment
+from SpineAnalysisLib.headless import fresh_scene
+from SpineAnalysisLib.mrml.export import write_segmentation
+from SpineAnalysisLib.mrml.segmentations import derived_segments
 from SpineAnalysisLib.phantoms import Phantom, preset
 from SpineAnalysisLib.phantoms.__main__ import write
 from SpineAnalysisLib.progress import Progress
@@ -163,3 +166,25 @@ def test_specks_change_nothing(labels: LabelMap, tmp_path: Path) -> None:
     for key, value in clean.items():
         if key[0] in ("canal_area", "canal_ap_diameter"):
             assert specks[key] == pytest.approx(value, rel=0.05), key
+
+
+def test_a_derived_canal_stays_derived_in_the_exported_segmentation(phantom: Phantom, tmp_path: Path) -> None:
+    """Or else thresholds of the dural sac would be applied to the bony canal."""
+    bones = phantom.labels(phantom.grid(SPACING_MM), discs=False, canal=False, cord=False)
+    first = analyze(None, bones)
+    write_segmentation(first, tmp_path / "segmentation.seg.nrrd")
+    assert run(tmp_path / "again", tmp_path / "segmentation.seg.nrrd") == cli.DONE
+    content = json.loads((tmp_path / "again" / "measurements.json").read_text("utf-8"))
+    areas = {r["level"]: r for r in content["records"] if r["key"] == "canal_area"}
+    for record in first.measurements:
+        if record.key == "canal_area" and record.value is not None:
+            assert areas[str(record.level)]["value"] == pytest.approx(record.value, rel=1e-3)
+            assert "canal_derived" in areas[str(record.level)]["flags"]
+    assert any("The canal was derived" in doubt for doubt in content["doubts"])
+    with fresh_scene() as scene:
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        node.AddDefaultStorageNode()
+        node.GetStorageNode().SetFileName(str(tmp_path / "segmentation.seg.nrrd"))
+        assert node.GetStorageNode().ReadData(node)
+        assert "spinal canal" in derived_segments(node)
+        assert "L4 vertebra" not in derived_segments(node)

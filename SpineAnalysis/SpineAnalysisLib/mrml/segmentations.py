@@ -74,6 +74,13 @@ def _masks(node: Any, segmentation: Any, grid: Any) -> Iterator[SegmentMask]:
         yield SegmentMask(segment.GetName(), tag_of(segment, _TERMINOLOGY_TAG), mask)
 
 
+def derived_segments(node: Any) -> frozenset[str]:
+    """Names of the segments of a node that an earlier analysis computed from others."""
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    return frozenset(segment.GetName() for segment in segments if tag_of(segment, DERIVED_TAG) == "1")
+
+
 def _with_labelmaps(node: Any) -> Any:
     """The node's segmentation, or a copy of it that has label maps."""
     original = node.GetSegmentation()

@@ -19,6 +19,7 @@ from .raw import RawImage, unreadable
 
 _ROLE = "The segmentation"
 _ENOUGH_VOXELS = 10_000
+_DERIVED = re.compile(r"(?:^|\|)SpineAnalysis\.derived:1(?:\||$)")
 _TERMINOLOGY = re.compile(r"(?:^|\|)TerminologyEntry:([^|]*)")
 
 
@@ -51,6 +52,7 @@ class ReadSegmentation:
     :param segments: named segments, which may overlap; empty for a label map.
     :param names: label value -> name, where the file or a table beside it tells.
     :param format: the file's suffix.
+    :param derived: names of the segments that an earlier analysis computed from others.
     """
 
     volume: Volume | None
@@ -59,6 +61,7 @@ class ReadSegmentation:
     format: str
     sha256: str
     notes: tuple[str, ...] = ()
+    derived: frozenset[str] = frozenset()
 
 
 def read_segmentation(path: Path) -> ReadSegmentation:
@@ -77,7 +80,7 @@ def read_segmentation(path: Path) -> ReadSegmentation:
         segments = _segments(raw)
         if not segments:
             raise _empty()
-        return ReadSegmentation(None, segments, {}, suffix_of(path), digest([path]), raw.notes)
+        return ReadSegmentation(None, segments, {}, suffix_of(path), digest([path]), raw.notes, _derived(raw))
     if raw.array.ndim != 3:
         raise unreadable(_ROLE, "has several values per voxel; pass a label map or a Slicer segmentation (.seg.nrrd)")
     census = Census(Volume(raw.array, raw.ijk_to_ras, "Segmentation"))
@@ -111,6 +114,12 @@ def _segments(raw: RawImage) -> Segments:
             found.append((name, terminology[1] if terminology else "", layers[layer], value))
         index += 1
     return Segments(found)
+
+
+def _derived(raw: RawImage) -> frozenset[str]:
+    """Names of the segments with the tag that our own files have for what was computed."""
+    tags = {key.removesuffix("_Tags"): value for key, value in raw.metadata.items() if key.endswith("_Tags")}
+    return frozenset(raw.metadata.get(f"{segment}_Name", "") for segment, tag in tags.items() if _DERIVED.search(tag))
 
 
 def _from_folder(folder: Path) -> ReadSegmentation:

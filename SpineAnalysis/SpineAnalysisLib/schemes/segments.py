@@ -1,6 +1,7 @@
 """Segments, which may overlap and are told by terminology or name -> one label map."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,8 @@ _SPECIFICITY = (
 )
 
 
-def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | None = None) -> LabeledInput:
+def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | None = None,
+                   derived: Collection[str] = ()) -> LabeledInput:
     """The structures of a segmentation whose segments may overlap.
 
     A voxel of several segments is the most specific of them: body over vertebra, cord over canal.  Segments that are no
@@ -29,11 +31,13 @@ def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | 
     :param segments: name, serialized terminology entry (or an empty string), and mask; all on one grid.  They are asked
         for once, one after the other, and not kept.
     :param lowest: level of the lowest vertebra, for segments that do not tell levels.
+    :param derived: names of the segments that an earlier analysis computed from others.
     :raises InputError: where no segment is a structure of the spine, or grids differ.
     """
     merged: _Merged | None = None
     names: list[str] = []
     notes: list[str] = []
+    computed: set[int] = set()
     for name, entry, mask in segments:
         names.append(name)
         structure, named = structure_from_entry(entry, name), structure_from_name(name)
@@ -43,6 +47,8 @@ def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | 
             notes.append(f"the segment {name} is coded as {structure}, which counts: check name and terminology")
         merged = merged or _Merged(mask)
         merged.add(structure, mask)
+        if name in derived:
+            computed.add(own_value(structure))
     if merged is None:
         raise InputError("No segment is a structure of the spine by its terminology or its name "
                          f"({', '.join(names[:8])}): name them like L4 vertebra, L4-L5 disc, spinal canal.")
@@ -51,7 +57,8 @@ def merge_segments(segments: Iterable[tuple[str, str, Volume]], lowest: Level | 
     if merged.repeated:
         notes.append(f"several segments are the {merged.repeated[0]}, and are taken together: check their names")
     labeled = apply(SCHEMES["spineanalysis"], merged.labels, lowest=lowest)
-    return LabeledInput(labeled.labels, "segments", sentences(notes) + labeled.notes, labeled.levels_known)
+    labels = replace(labeled.labels, derived=frozenset(computed.intersection(labeled.labels.structures)))
+    return LabeledInput(labels, "segments", sentences(notes) + labeled.notes, labeled.levels_known)
 
 
 class _Merged:
