@@ -4,14 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
+from SpineAnalysisLib.analysis import analyze
 from SpineAnalysisLib.anatomy import Kind, Level
 from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.cli import main
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.labeling.evidence import pieces
-from SpineAnalysisLib.labeling.label import Anchor, Certainty
+from SpineAnalysisLib.labeling.label import Anchor, Certainty, Numbering
 from SpineAnalysisLib.labeling.repair import check, label_spine, relabel, repair
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
 from SpineAnalysisLib.reading.segmentation import read_segmentation
@@ -105,6 +108,38 @@ def test_a_named_vertebra_names_the_others(phantom: LabelMap) -> None:
     repaired = relabel(phantom, [Anchor(Level.L6, at)])
     assert {Level.L6, Level.S1, Level.T10} <= set(repaired.labels.levels)
     assert "The segmentation's L5 was renamed L6." in repaired.notes
+
+
+def test_counting_needs_something_to_count_from(phantom: LabelMap) -> None:
+    shifted = renamed(phantom, {Level.L5: Level.L6, Level.L4: Level.L5, Level.L3: Level.L4, Level.L2: Level.L3,
+                                Level.L1: Level.L2, Level.T12: Level.L1, Level.T11: Level.T12, Level.T10: Level.T11,
+                                Level.T9: Level.T10})
+    assert repair(shifted).labels is shifted
+    assert relabel(shifted, numbering=Numbering.SACRUM).labels.levels == phantom.levels
+    for numbering in (Numbering.C2, Numbering.RIBS):
+        with pytest.raises(InputError, match="cannot be counted"):
+            relabel(phantom, numbering=numbering)
+
+
+def test_the_analysis_uses_what_people_know(phantom: LabelMap) -> None:
+    at = next(p.center_RAS for p in pieces(phantom) if p.level is Level.L5)
+    analysis = analyze(None, phantom, levels_known=False, notes=["Levels are provisional: a guess."],
+                       anchors=[Anchor(Level.L6, at)])
+    assert not analysis.spine.provisional
+    assert Level.L6 in {v.level for v in analysis.spine.vertebrae}
+    assert not any("provisional" in doubt for doubt in analysis.doubts)
+    assert "The segmentation's L5 was renamed L6." in analysis.doubts
+
+
+def test_an_anchor_that_cannot_be_read_is_one_sentence(tmp_path: Path, phantom: LabelMap,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "labels.nii.gz"
+    image = nibabel.Nifti1Image(phantom.array.astype(np.uint16), np.diag([-1.0, -1.0, 1.0, 1.0]) @ phantom.ijk_to_ras)
+    image.to_filename(file)
+    code = main(["run", "--segmentation", str(file), "--scheme", "spineanalysis", "-o", str(tmp_path / "out"),
+                 "--anchor", "L9@1,2"])
+    assert code == 2
+    assert "L9@1,2 names no vertebra" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["lumbar_ct_totalsegmentator/totalseg_labels.nii.gz",

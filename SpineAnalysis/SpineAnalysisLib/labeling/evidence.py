@@ -1,5 +1,6 @@
 """What a label map or a modeled spine shows of which vertebra is which."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +28,12 @@ _SACRAL_TOP_MM = 25.0
 """How much of the sacrum is its first vertebra."""
 
 
-def evidence_from_spine(spine: Spine, trust_names: bool = False) -> list[Detection]:
-    """The vertebrae of a modeled spine, top to bottom, with what their surroundings tell.
-
-    :param trust_names: whether the names that they have are evidence; the sacrum's always is.
-    """
+def evidence_from_spine(spine: Spine) -> list[Detection]:
+    """The vertebrae of a modeled spine, top to bottom, by their surroundings; of names, only the sacrum's counts."""
     at_ribs = _rib_tree(spine.labels)
     return [Detection(v.frame.origin, _region(at_ribs, v.frame.origin), None,
                       frozenset({Level.S1}) if v.level is Level.S1 else frozenset(Level) - {Level.S1},
-                      v.level if trust_names else None, SEGMENTED) for v in spine.vertebrae]
+                      confidence=SEGMENTED) for v in spine.vertebrae]
 
 
 def room_beyond(labels: LabelMap, top_RAS: FloatArray, bottom_RAS: FloatArray) -> tuple[float, float]:
@@ -67,6 +65,14 @@ def pieces(labels: LabelMap) -> list[Piece]:
              for center in _centers(labels, value, windows[value - 1], level is Level.S1)]
     top = max((p for p in found if p.level is Level.S1), key=lambda p: float(p.center_RAS[2]), default=None)
     return [p for p in found if p.level is not Level.S1 or p is top]
+
+
+def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Collection[Level]) -> list[Detection]:
+    """Labeled vertebrae by their surroundings; of names, only the certain ones count."""
+    at_ribs = _rib_tree(labels)
+    return [Detection(p.center_RAS, _region(at_ribs, p.center_RAS),
+                      could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - frozenset(certain),
+                      confidence=SEGMENTED) for p in found]
 
 
 def _centers(labels: LabelMap, value: int, window: tuple[slice, ...], sacrum: bool) -> list[FloatArray]:

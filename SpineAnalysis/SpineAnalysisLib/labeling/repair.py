@@ -1,6 +1,6 @@
 """Names that a segmentation came with, held against the anatomy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,13 @@ from ..errors import InputError
 from ..spine import Spine
 from ..volume import LabelMap, Volume
 from .detections import Detection
-from .evidence import SEGMENTED, Piece, evidence_from_spine, pieces, room_beyond
+from .evidence import SEGMENTED, Piece, evidence_from_pieces, evidence_from_spine, pieces, room_beyond
 from .label import Anchor, Certainty, Labeling, Numbering, label
 
 SURE = 0.9
 """Probability of a labeling from which on it overrules names."""
 _MOST_WRONG = 0.5
 """Share of names that may be wrong in a segmentation that can be repaired."""
-_SACRUM = frozenset({Level.S1})
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,10 @@ def label_spine(spine: Spine) -> Labeling:
 
 def check(spine: Spine) -> tuple[str, ...]:
     """What the anatomy says against a spine's names, in sentences; nothing where it cannot tell."""
-    labeling = label_spine(spine)
+    try:
+        labeling = label_spine(spine)
+    except InputError:
+        return ()
     if labeling.certainty in (Certainty.PROVISIONAL, Certainty.REFUSED) or labeling.probability < SURE:
         return ()
     differing = [(v.level, level) for v, level in zip(spine.vertebrae, labeling.levels, strict=True)
@@ -65,7 +67,7 @@ def repair(labels: LabelMap) -> Repaired:
     :raises InputError: where names out of order leave no sure way to correct them.
     """
     found = pieces(labels)
-    downward = [found[i].level for i in np.argsort([-p.center_RAS[2] for p in found])]
+    downward = _downward(found)
     if all(lower in successors(upper) for upper, lower in zip(downward, downward[1:], strict=False)):
         return Repaired(labels)
     labeling = label([Detection(p.center_RAS, named=p.level, confidence=SEGMENTED) for p in found])
@@ -77,20 +79,34 @@ def repair(labels: LabelMap) -> Repaired:
     return Repaired(labels) if unsure else _with_names(labels, found, labeling)
 
 
-def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numbering | None = None,
-            names_known: bool = True) -> Repaired:
+def _downward(found: Sequence[Piece]) -> list[Level]:
+    """Names in the order of the places, from the place of the highest name to that of the lowest."""
+    if not found:
+        return []
+    first, last = (choose(found, key=lambda p: p.level).center_RAS for choose in (min, max))
+    return [p.level for p in sorted(found, key=lambda p: float(p.center_RAS @ (last - first)))]
+
+
+def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numbering | None = None) -> Repaired:
     """Name the vertebrae of a label map anew, from what people know.
 
-    :param anchors: vertebrae that people have named.
+    :param anchors: vertebrae that people have named; they overrule everything else.
     :param numbering: where to count from, if people say so.
-    :param names_known: whether the names that the labels have are evidence.
-    :raises InputError: for what cannot be labeled, and anchors that contradict one another.
+    :raises InputError: for what cannot be labeled or counted, and for anchors that contradict one another.
     """
     found = pieces(labels)
-    trusted = names_known and not anchors and numbering is None
-    return _with_names(labels, found, label(
-        [Detection(p.center_RAS, could_be=_SACRUM if p.level is Level.S1 else None, named=p.level if trusted else None,
-                   confidence=SEGMENTED) for p in found], anchors, numbering))
+    if numbering is not None and not _SHOWS[numbering](labels):
+        raise InputError(f"Levels cannot be counted from the {numbering.value}, which is not labeled: name a vertebra, "
+                         "or count from elsewhere.")
+    certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
+    return _with_names(labels, found, label(evidence_from_pieces(labels, found, certain), anchors, numbering))
+
+
+_SHOWS: dict[Numbering, Callable[[LabelMap], bool]] = {
+    Numbering.C2: lambda labels: Level.C2 in labels.levels,
+    Numbering.SACRUM: lambda labels: Level.S1 in labels.levels,
+    Numbering.RIBS: lambda labels: bool(labels.values(Kind.RIB)),
+}
 
 
 def _with_names(labels: LabelMap, found: Sequence[Piece], labeling: Labeling) -> Repaired:
