@@ -104,24 +104,29 @@ def evaluate(case: str, predicted: Sequence[Mapping[str, Any]], truth: Sequence[
     levels = [Level[p["type"]["spine_level"]] for p in bodies]
     centers = positions(truth, "body")
     cropped = Level.L5 not in levels and Level.L6 not in levels
-    variant = any(v.is_variant for v in levels) or any(
-        b != successors(a)[0] for a, b in zip(sorted(levels), sorted(levels)[1:], strict=False))
+    odd = odd_steps(levels)
     try:
         found = detections(predicted)
         start = time.perf_counter()
         labeling = label(found)
         seconds = time.perf_counter() - start
     except InputError as error:
-        return Outcome(case, seen, "error", variant=variant, cropped=cropped, note=str(error))
+        return Outcome(case, seen, "error", variant=bool(odd), cropped=cropped, note=str(error))
     apart = np.linalg.norm(np.array([d.center_RAS for d in found])[:, None] - centers[None], axis=2)
     pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(apart), strict=True) if apart[i, j] <= NEAR_MM}
     right = sum(labeling.levels[i] is levels[j] for i, j in pairs.items())
     low, high = centers[:, 2].min() + NEAR_MM, centers[:, 2].max() - NEAR_MM
     stray = sum(labeling.levels[i] is not None and bool(low < d.center_RAS[2] < high)
                 and not in_gap(d.center_RAS, centers) for i, d in enumerate(found) if i not in pairs)
-    return Outcome(case, seen, labeling.certainty.value, labeling.references, right, len(pairs), stray, variant,
-                   variant and right == len(pairs), cropped, seconds,
+    return Outcome(case, seen, labeling.certainty.value, labeling.references, right, len(pairs), stray, bool(odd),
+                   bool(odd) and odd <= odd_steps([v for v in labeling.levels if v is not None]), cropped, seconds,
                    f"{labeling.probability:.3f} {' '.join(str(v) for v in labeling.levels)}")
+
+
+def odd_steps(levels: Sequence[Level]) -> set[tuple[Level, Level]]:
+    """Neighbors that most people do not have: an L6 below L5, L1 below T11."""
+    chain = sorted(levels)
+    return {(a, b) for a, b in zip(chain, chain[1:], strict=False) if b in successors(a)[1:]}
 
 
 def in_gap(point: np.ndarray, centers: np.ndarray) -> bool:
@@ -149,7 +154,8 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "all_levels_right": share(sum(o.correct for o in outcomes), len(outcomes)),
         "vertebrae_right": share(sum(o.right for o in outcomes), sum(o.matched for o in outcomes)),
         "with_reference": {"cases": len(told), "all_levels_right": share(sum(o.correct for o in told), len(told))},
-        "variants": {"cases": len(variants), "all_levels_right": share(sum(o.correct for o in variants), len(variants)),
+        "variants": {"cases": len(variants), "found": share(sum(o.variant_found for o in variants), len(variants)),
+                     "all_levels_right": share(sum(o.correct for o in variants), len(variants)),
                      "vertebrae_right": share(sum(o.right for o in variants), sum(o.matched for o in variants))},
         "cropped": {"cases": len(cropped), "all_levels_right": share(sum(o.correct for o in cropped), len(cropped)),
                     "vertebrae_right": share(sum(o.right for o in cropped), sum(o.matched for o in cropped))},
