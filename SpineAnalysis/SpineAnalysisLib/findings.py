@@ -1,6 +1,6 @@
 """What a reader should know first, in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .anatomy import Level, Segment
 from .measurements.flags import NEAR_CUTOFF
@@ -24,9 +24,13 @@ def central_stenosis(measurements: Sequence[Measurement]) -> dict[Segment, tuple
 def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """Findings, the worst first."""
     graded = central_stenosis(measurements)
-    out = [_stenosis(level, severity, records) for level, (severity, records) in graded.items()
-           if severity > Severity.NORMAL]
-    if graded and not out:
+    found = [(severity, _stenosis(level, severity, records)) for level, (severity, records) in graded.items()
+             if severity > Severity.NORMAL]
+    stenotic = bool(found)
+    found += [(record.severity, _SENTENCES[record.key](record, measurements)) for record in measurements
+              if record.key in _SENTENCES and record.severity > Severity.NORMAL]
+    out = [sentence for _, sentence in sorted(found, key=lambda item: -item[0])]
+    if graded and not stenotic:
         first, last = min(graded), max(graded)
         out.append(f"No central stenosis by the cut-offs used, {first.upper} to {last.lower}.")
     out += [_narrowest(measurements)] if not graded else []
@@ -45,6 +49,44 @@ def _stenosis(level: Segment, severity: Severity, records: Sequence[Measurement]
     worst_records = [record for record in records if record.severity == severity]
     borderline = "borderline " if all(NEAR_CUTOFF in record.flags for record in worst_records) else ""
     return f"{level}: {borderline}{_WORD[severity]} central stenosis, {'; '.join(reasons)}."
+
+
+def _said(record: Measurement, unit: str, digits: int) -> str:
+    """The size of a value with its uncertainty; words around it say its direction."""
+    spread = "" if record.uncertainty is None else f" ± {record.uncertainty:.{digits}f}"
+    return f"{abs(record.value or 0.0):.{digits}f}{spread}{unit}"
+
+
+def _borderline(record: Measurement) -> str:
+    return "borderline " if NEAR_CUTOFF in record.flags else ""
+
+
+def _fracture(record: Measurement, _: Sequence[Measurement]) -> str:
+    against = "its neighbors" if "loss_against_neighbors" in record.flags else "its posterior height"
+    grade = max(record.grades, key=lambda g: g.severity)
+    return f"{record.level}: {_borderline(record)}height loss of {_said(record, ' %', 0)} against {against} " \
+           f"({grade.label}, {grade.cutoff})."
+
+
+def _slip(record: Measurement, measurements: Sequence[Measurement]) -> str:
+    name = "anterolisthesis" if (record.value or 0.0) > 0 else "retrolisthesis"
+    share = next((m for m in measurements if m.key == "vertebra_slip_percent" and m.level == record.level), None)
+    grade = "" if share is None or share.grade is None else f", {_said(share, ' %', 0)} ({share.grade.label})"
+    return f"{record.level}: {_borderline(record)}{name} of {_said(record, ' mm', 1)}{grade}."
+
+
+def _scoliosis(record: Measurement, measurements: Sequence[Measurement]) -> str:
+    assert isinstance(record.level, Segment) and record.grade is not None
+    apex = next((m.level for m in measurements if m.key == "curve_apex_deviation" and m.side == record.side
+                 and isinstance(m.level, Level) and record.level.upper <= m.level <= record.level.lower), None)
+    named = "" if apex is None else f", apex {apex}"
+    return (f"{record.level}: coronal curve convex to the {record.side}, Cobb angle {_said(record, '°', 0)}{named} "
+            f"({_borderline(record)}{record.grade.label}), lying down.")
+
+
+_SENTENCES: Mapping[str, Callable[[Measurement, Sequence[Measurement]], str]] = {
+    "vertebral_height_loss": _fracture, "vertebra_slip": _slip, "cobb_angle": _scoliosis}
+"""What says a graded record; stenosis is said for several records of a segment at once."""
 
 
 def _narrowest(measurements: Sequence[Measurement]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .anatomy import CanalMeaning, Level, Segment
 from .geometry.curves import Curve
 from .geometry.endplates import Surfaces
+from .geometry.faces import Faces
 from .geometry.frames import Frame, Plane
 from .geometry.sections import Section
 from .volume import LabelMap, Volume
@@ -27,6 +28,7 @@ class Vertebra:
     :param pedicle_RAS: (3,) a point of the body at mid-pedicle height.
     :param canal_s: where the centerline passes that height, mm of arc length.
     :param surfaces: the body's upper and lower surface, where they were followed.
+    :param faces: the body's faces and rims, finer than the voxels; ``None`` where no body is labeled.
     """
 
     level: Level
@@ -37,6 +39,7 @@ class Vertebra:
     canal_s: float | None
     surfaces: Surfaces | None = None
     flags: tuple[str, ...] = ()
+    faces: Faces | None = None
 
     @property
     def body_ap_mm(self) -> float | None:

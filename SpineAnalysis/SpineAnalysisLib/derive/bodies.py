@@ -53,7 +53,10 @@ def anterior_directions(bones: Sequence[FloatArray], centerline: Curve) -> Float
     votes = np.fft.irfft(np.fft.rfft(votes, axis=1) * spread, BINS, axis=1)
     padded = np.pad(votes, ((1, 1), (0, 0)), mode="edge")
     votes = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    angles = votes.argmax(axis=1) * 2 * np.pi / BINS + np.pi / BINS
+    best = votes.argmax(axis=1)
+    before, at, after = (votes[np.arange(len(best)), (best + n) % BINS] for n in (-1, 0, 1))
+    between = 0.5 * (before - after) / np.minimum(before - 2 * at + after, -1e-12)
+    angles = (best + 0.5 + between) * 2 * np.pi / BINS
     return np.array([np.cos(a) * u + np.sin(a) * v for a, (u, v) in zip(angles, bases, strict=True)])
 
 

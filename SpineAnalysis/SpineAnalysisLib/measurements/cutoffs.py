@@ -10,7 +10,7 @@ from .record import Grade, Severity
 
 @dataclass(frozen=True)
 class Band:
-    """What a value below ``limit`` is called."""
+    """What a value below (where more is worse: from) ``limit`` is called."""
 
     limit: float
     label: str
@@ -19,12 +19,13 @@ class Band:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """One published rule for values of which less is worse.
+    """One published rule.
 
     :param name: how a user chooses it.
     :param regions: of the upper vertebra (or of the vertebra) that it is about.
     :param meanings: of the canal's outline that it may be applied to.
     :param bands: from the lowest limit to the highest.
+    :param more_is_worse: whether values from a limit upwards are abnormal, whatever their sign, instead of below it.
     :param at: whether it is for motion segments, vertebrae or both.
     :param derived: whether a canal derived from bone, which is a little narrower than it looks on MR, may be graded.
     """
@@ -39,6 +40,7 @@ class Cutoff:
     derived: bool = True
     levels: frozenset[Level] = frozenset(Level)
     unit: str = "mm"
+    more_is_worse: bool = False
 
     def applies(self, level: Level | Segment, meaning: CanalMeaning, derived: bool) -> bool:
         """Whether the rule was made for such a place and such an outline."""
@@ -48,10 +50,13 @@ class Cutoff:
 
     def is_near(self, value: float, uncertainty: float) -> bool:
         """Whether a value may as well lie on the other side of a limit."""
-        return any(abs(value - band.limit) < uncertainty for band in self.bands)
+        size = abs(value) if self.more_is_worse else value
+        return any(abs(size - band.limit) < uncertainty for band in self.bands)
 
     def grade(self, value: float) -> Grade:
-        """The band a value falls in; the last limit and above is normal."""
+        """The band a value falls in; what is beyond all limits is normal."""
+        if self.more_is_worse:
+            return self._from_above(abs(value))
         lower = None
         for band in self.bands:
             if value < band.limit:
@@ -60,9 +65,23 @@ class Cutoff:
             lower = band.limit
         return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL)
 
+    def _from_above(self, value: float) -> Grade:
+        upper = None
+        for band in reversed(self.bands):
+            if value >= band.limit:
+                text = f">= {band.limit:g}" if upper is None else f"{band.limit:g}-{upper:g}"
+                return Grade(band.label, f"{text} {self.unit}".strip(), self.source, band.severity)
+            upper = band.limit
+        return Grade("normal", f"< {upper:g} {self.unit}".strip(), self.source, Severity.NORMAL)
 
-def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube,
+
+def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube | None = None,
             preferred: str | None = None) -> tuple[Cutoff, ...]:
-    """The rules for a measurement at a place, the preferred one first."""
-    found = [c for c in cutoffs if c.key == key and c.applies(level, canal.meaning, canal.derived)]
+    """The rules for a measurement at a place, the preferred one first.
+
+    :param canal: the outline that was measured, where it is about one.
+    """
+    meaning: CanalMeaning = canal.meaning if canal is not None else ""
+    derived = canal is not None and canal.derived
+    found = [c for c in cutoffs if c.key == key and c.applies(level, meaning, derived)]
     return tuple(sorted(found, key=lambda c: c.name != preferred))

@@ -25,6 +25,13 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
     NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
+    "supine": (_GOOD, "measured lying down, which is not standing"),
+    "range_as_seen": (_LIMITED, "the usual end vertebrae are not both in view"),
+    "loss_against_own_posterior_height": (_GOOD, "relative to the vertebra's own posterior height"),
+    "loss_against_neighbors": (_GOOD, "relative to what its neighbors' heights let expect"),
+    "few_neighbors": (_LIMITED, "only one neighbor tells what height to expect"),
+    "dense_material": (_POOR, "cement, metal or other dense material fills part of the place to measure"),
+    "contrast_phase_unknown": (_GOOD, "contrast medium, if any was given, raises the density and was not corrected"),
     "contrast_guessed": (_LIMITED, "the image's contrast was guessed from the image"),
     "no_bias_correction": (_GOOD, "the coil's uneven sensitivity was not corrected"),
 }

@@ -202,6 +202,11 @@ class Arch:
         front = float(np.clip(spec.width / 2 - self.a, -2, 4)) - spec.depth / 2
         return np.maximum(side, np.maximum(y - front, self.y - 0.7 * self.b - y))
 
+    def body_side(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        """Positive where the arch has no place: before the canal's front, at the midline and beyond the endplates."""
+        beyond = np.maximum(z - self.body.endplate_z(1, x, y), self.body.endplate_z(-1, x, y) - z)
+        return np.minimum(y - self.y - self.b, np.maximum(beyond, 0.5 * self.a - np.abs(x)))
+
     def spinous(self, x: Vector, y: Vector, z: Vector) -> Vector:
         spec = self.body.spec
         start = self.y - self.b - 1
@@ -243,8 +248,9 @@ def arch_solid(arch: Arch, below: Arch | None, disc_height: float) -> Solid:
 
     def distance(x: Vector, y: Vector, z: Vector) -> Vector:
         near, back = arch.canal_distance(x, y, z)
-        parts = [arch.ring(near, back, z), arch.spinous(x, y, z), arch.superior_articular(x, y, z),
-                 arch.pedicles(x, y, z), arch.transverse(x, y, z)]
+        ring = np.maximum(arch.ring(near, back, z), arch.body_side(x, y, z))
+        parts = [ring, arch.spinous(x, y, z), arch.superior_articular(x, y, z),
+                 np.maximum(arch.pedicles(x, y, z), arch.body_side(x, y, z)), arch.transverse(x, y, z)]
         if below is None or to_below is None:
             return np.maximum(_union(parts), -near - _OVERLAP_MM)
         parts.append(arch.inferior_articular(x, y, z, disc_height))

@@ -29,6 +29,8 @@ _AHEAD_MM = 8.0
 
 _DRAWN = {"contour": "mm2", "line": "mm"}
 """Units of the records whose own geometry is drawn; ratios and shares carry that of what they were made from."""
+_PARALLEL = 0.7
+"""Cosine of the angle up to which two planes show the same view."""
 _SAME_PLANE_MM = 0.75
 _BESIDE_MM = 12.0
 LineStyle = str | tuple[float, tuple[float, ...]]
@@ -54,8 +56,8 @@ class Section:
 def section_at(level: Level | Segment, measurements: Sequence[Measurement]) -> Section | None:
     """The plane of the level's worst outline or diameter (of equals, of the first outline), or ``None``."""
     definitions = registry.definitions()
-    here = [m for m in measurements if m.level == level and m.geometry is not None and m.geometry.frame is not None
-            and _DRAWN.get(m.geometry.type) == m.unit]
+    here = _across_canal([m for m in measurements if m.level == level and m.geometry is not None
+                          and m.geometry.frame is not None and _DRAWN.get(m.geometry.type) == m.unit])
     worth_it = [m for m in here if definitions[m.key].draw] or here
     shown = [m for m in here if _type(m) == "contour" or m in worth_it]
     if not shown:
@@ -66,6 +68,14 @@ def section_at(level: Level | Segment, measurements: Sequence[Measurement]) -> S
     inside = tuple(m for m in shown if _distance(frame, m) <= _SAME_PLANE_MM)
     beside = tuple(m for m in shown if _SAME_PLANE_MM < _distance(frame, m) <= _BESIDE_MM and _type(m) == "line")
     return Section(level, frame, leading, inside, beside)
+
+
+def _across_canal(records: Sequence[Measurement]) -> list[Measurement]:
+    """Those of a level's records whose planes are about parallel to its outlines'; none without an outline."""
+    normals = [m.geometry.frame.superior for m in records
+               if _type(m) == "contour" and m.geometry is not None and m.geometry.frame is not None]
+    return [m for m in records if normals and m.geometry is not None and m.geometry.frame is not None
+            and abs(m.geometry.frame.superior @ normals[0]) > _PARALLEL]
 
 
 def _type(measurement: Measurement) -> str:

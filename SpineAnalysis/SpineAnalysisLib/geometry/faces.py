@@ -1,0 +1,200 @@
+"""The six faces of a vertebral body, and the rims of its endplates."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..volume import Volume
+from .frames import Frame, Plane, angle_deg
+from .surfaces import Face, fit_face
+
+FloatArray = NDArray[np.floating]
+
+CELL_MM = 2.0
+"""Rough points of a face are taken from cells of this width."""
+AXIS_MM, COLUMN_SHARE = 5.0, 0.6
+"""A body's extent is taken this near to its axes; its height within this share of its half width."""
+PLATE_SHARE = 0.9
+"""Share of the body's outline at mid-height over which its endplates are fitted: spurs grow beyond."""
+STRIP_SHARE = 0.4
+"""Share of the body's width, or depth, about the midline over which its walls are fitted."""
+PRIORS = {(2, 1): (0.045, 0.02, 1e3), (2, -1): (0.045, 0.02, 1e3), (1, 1): (0.1, 0.05, 0.1),
+          (1, -1): (0.02, 0.02, 0.03), (0, 1): (0.1, 0.1, 0.1), (0, -1): (0.1, 0.1, 0.1)}
+"""By axis of the frame and side: how hollow a face is in shares of its half width, how much that varies, and how much
+its tilt does."""
+HEIGHT_SHARE, WALL_SHARE = 0.12, 0.3
+"""Standard deviation of where labels end, in voxels, for endplates and walls; labels do not average it out."""
+UNSEEN_MM = 2.0
+"""The same where a wall could not be followed."""
+VAGUE_DEG = 8.0
+"""An endplate whose tilt is known no better than this is not in view."""
+MAX_CHANGE_DEG = 15.0
+"""A fine fit that is turned farther than this against the rough one is a mistake."""
+CLEAR_SHARE = 0.04
+"""Share of the body's height at either end, where rims flare and spurs grow, that walls are not fitted to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rim:
+    """The rim of an endplate, in the frame of its body.
+
+    :param center: (2,) along R and A, mm; :param half: (2,) mm, from there to the rim on either axis.
+    :param deviations: (4,) mm, standard deviations of where the left, right, back and front of the rim are.
+    :param step: mm, extent of the voxels along S.
+    """
+
+    face: Face
+    center: FloatArray
+    half: FloatArray
+    deviations: FloatArray
+    step: float
+
+    @property
+    def plane(self) -> Plane:
+        """The rim's plane at the mean height of the endplate."""
+        return self.face.plane(self.center, self.half)
+
+    @property
+    def middle(self) -> FloatArray:
+        """(3,) RAS of the endplate at its center, hollow included."""
+        return self.face.point(self.center)
+
+    def corner(self, sign: int) -> FloatArray:
+        """(3,) RAS of the midline point of the rim: 1 in front, -1 behind."""
+        return self.face.point(self._end(sign))
+
+    def _end(self, sign: int) -> FloatArray:
+        return np.array([self.center[0], self.center[1] + sign * self.half[1]])
+
+    def height_deviation(self, sign: int) -> float:
+        """One standard deviation of the height in front (1), in the middle (0) or behind (-1), mm."""
+        return float(np.hypot(self.face.deviation(self._end(sign)), HEIGHT_SHARE * self.step))
+
+    @property
+    def tilt_deviation(self) -> FloatArray:
+        """(2,) standard deviations of the plane's tilt along R and along A, radians."""
+        return np.hypot(self.face.tilt_deviation, HEIGHT_SHARE * self.step / self.half)
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """A body's voxels seen in a frame whose origin lies near its center.
+
+    :param centers: (N, 3) mm in the frame, of voxels in and around the body; :param inside: (N,) whether they are it.
+    :param steps: (3, 3) columns, RAS steps between voxels.
+    :param sides: whether the body's right and left walls are free (the sacrum's are not).
+    """
+
+    frame: Frame
+    centers: FloatArray
+    inside: NDArray[np.bool_]
+    steps: FloatArray
+    sides: bool = True
+
+    @staticmethod
+    def of(body: Volume, frame: Frame, reach_mm: tuple[float, float, float] = (40.0, 40.0, 40.0),
+           sides: bool = True) -> "Faces":
+        """:param body: boolean, cropped with a few empty voxels around it.
+        :param reach_mm: along R, A and S, how far from the frame's origin voxels are looked at.
+        """
+        centers = frame.to_frame(body.to_ras(np.indices(body.shape).reshape(3, -1).T))
+        near = np.all(np.abs(centers) < reach_mm, axis=1)
+        return Faces(frame, centers[near], body.array.ravel()[near] > 0.5, body.ijk_to_ras[:3, :3], sides)
+
+    def refined(self, rough: Plane | None, sign: int) -> Plane | None:
+        """An endplate's plane by its rim, or the rough one where the rim cannot be told.
+
+        :param sign: 1 for the superior, -1 for the inferior endplate.
+        """
+        rim = self.superior if sign > 0 else self.inferior
+        if rough is None or rim is None or angle_deg(rim.plane.normal, rough.normal) > MAX_CHANGE_DEG:
+            return rough
+        return rim.plane
+
+    @cached_property
+    def _voxels(self) -> FloatArray:
+        """(3,) extent of a voxel along each axis of the frame, root mean square over its edges."""
+        return np.linalg.norm(self.frame.axes @ self.steps, axis=1)
+
+    @cached_property
+    def _extent(self) -> tuple[FloatArray, FloatArray]:
+        """Center and half size of the body at its middle: (3,) each, by the voxels near the axes of the frame.
+
+        Its height is that of a wider column, as endplates are hollow.
+        """
+        bone = self.centers[self.inside]
+        low, high = np.zeros(3), np.zeros(3)
+        for axis in range(3):
+            reach = max(AXIS_MM, float(self._voxels.max()))
+            if axis == 2:
+                reach = max(reach, COLUMN_SHARE * float((high - low)[:2].min()) / 2.0)
+            near = np.max(np.abs(np.delete(bone, axis, axis=1)), axis=1) < reach
+            low[axis], high[axis] = np.quantile(bone[near, axis], [0.01, 0.99]) if near.any() else (-10.0, 10.0)
+        return (low + high) / 2.0, np.maximum((high - low + self._voxels) / 2.0, 3.0)
+
+    def _fit(self, axis: int, sign: int, shares: FloatArray) -> Face | None:
+        """The face on one side, over a share of the body's extent on the two other axes."""
+        center, half = self._extent
+        others = [a for a in range(3) if a != axis]
+        place = (self.centers[:, others] - center[others]) / (half[others] * shares)
+        over = (np.linalg.norm(place, axis=1) < 1.0) & (sign * (self.centers[:, axis] - center[axis]) > 0)
+        bone = self.centers[over & self.inside]
+        if len(bone) < 12:
+            return None
+        width = np.maximum(CELL_MM, 1.2 * self._voxels[others])
+        cell = np.unique(np.floor(bone[:, others] / width).astype(int), axis=0, return_inverse=True)[1].ravel()
+        order = np.lexsort((-sign * bone[:, axis], cell))
+        rough = bone[order[np.unique(cell[order], return_index=True)[1]]]
+        rough[:, axis] += sign * self._voxels[axis] / 4.0
+        near = over & (np.abs(self.centers[:, axis] - np.median(rough[:, axis])) < 0.7 * half[axis])
+        return fit_face(self.frame, axis, rough, self.centers[near], self.inside[near], float(self._voxels[axis]),
+                        *PRIORS[axis, sign])
+
+    def _wall(self, axis: int, sign: int) -> Face | None:
+        return self._fit(axis, sign, np.array([STRIP_SHARE, 1.0 - 2 * CLEAR_SHARE]))
+
+    @cached_property
+    def back(self) -> Face | None:
+        return self._wall(1, -1)
+
+    @cached_property
+    def front(self) -> Face | None:
+        return self._wall(1, 1)
+
+    @cached_property
+    def right(self) -> Face | None:
+        return self._wall(0, 1) if self.sides else None
+
+    @cached_property
+    def left(self) -> Face | None:
+        return self._wall(0, -1) if self.sides else None
+
+    @cached_property
+    def superior(self) -> Rim | None:
+        return self._rim(1)
+
+    @cached_property
+    def inferior(self) -> Rim | None:
+        return self._rim(-1)
+
+    def _rim(self, sign: int) -> Rim | None:
+        face = self._fit(2, sign, np.array([PLATE_SHARE, PLATE_SHARE]))
+        walls = (self.left, self.right, self.back, self.front)
+        if face is None:
+            return None
+        center, half = (part[:2] for part in self._extent)
+        for _ in range(2):
+            ends = center + np.array([[-half[0], 0], [half[0], 0], [0, -half[1]], [0, half[1]]])
+            heights = face.height(ends)
+            reach = [float(ends[i, i // 2]) if wall is None else
+                     float(wall.height(wall.within(np.array([center[1 - i // 2], heights[i]]))))
+                     for i, wall in enumerate(walls)]
+            low, high = np.array([reach[0], reach[2]]), np.array([reach[1], reach[3]])
+            center, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, 3.0)
+        spread = [UNSEEN_MM if wall is None else
+                  float(np.hypot(wall.deviation(wall.within(np.array([center[1 - i // 2], heights[i]]))),
+                                 WALL_SHARE * self._voxels[i // 2])) for i, wall in enumerate(walls)]
+        rim = Rim(face, center, half, np.array(spread), float(self._voxels[2]))
+        return rim if np.degrees(rim.tilt_deviation.max()) < VAGUE_DEG else None

@@ -1,0 +1,164 @@
+"""Faces of a bone finer than its voxels: the low surface that best separates inner from outer voxel centers.
+
+A plane with a hollow has six parameters and passes between hundreds of centers, so its tilt is known far better than
+from the heights of the voxels' stairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from .frames import Frame, Plane, unit
+
+FloatArray = NDArray[np.floating]
+
+WIDTHS = (0.3, 0.15)
+"""How many voxels from the surface a center may be labeled either way: from an easy start to the final one."""
+BAND_MM, BAND_VOXELS = 1.5, 2.0
+"""Only centers this near to the surface count, so that a pit or a spur pulls no harder than a small step does."""
+BEYOND = 1.2
+"""A face is believed up to here, in shares of the half width over which it was fitted."""
+SPREAD = 2.0
+"""Voxel centers are not labeled independently: standard deviations are this many times the model's own."""
+SCALE_MM = 1.0
+"""Residuals of a first fit beyond some of these are outliers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face of a bone: its height along one axis of a frame, over the two others.
+
+    :param axis: of the frame, which the height is along.
+    :param center: (2,) and :param half: (2,) mm, the place on the two other axes that was fitted.
+    :param terms: (6,) mm, of 1, u, v, u^2, u v, v^2, with u and v the places in shares of ``half`` from the center.
+    :param covariance: (6, 6) of the terms, mm2.
+    """
+
+    frame: Frame
+    axis: int
+    center: FloatArray
+    half: FloatArray
+    terms: FloatArray
+    covariance: FloatArray
+
+    def _basis(self, across: FloatArray) -> FloatArray:
+        return basis((np.asarray(across, float) - self.center) / self.half)
+
+    def height(self, across: FloatArray) -> FloatArray:
+        """(...) along the axis, mm, at (..., 2) places on the other axes, mm."""
+        return self._basis(across) @ self.terms
+
+    def within(self, across: FloatArray) -> FloatArray:
+        """A (2,) place, or the nearest one along either axis that is not far beyond where the face was fitted."""
+        return np.clip(across, self.center - BEYOND * self.half, self.center + BEYOND * self.half)
+
+    def deviation(self, across: FloatArray) -> float:
+        """One standard deviation of the height at (2,) a place, mm."""
+        row = self._basis(across)
+        return float(np.sqrt(row @ self.covariance @ row))
+
+    @property
+    def tilt_deviation(self) -> FloatArray:
+        """(2,) standard deviations of the tilts along the other axes, radians."""
+        return np.sqrt(np.diag(self.covariance)[1:3]) / self.half
+
+    def point(self, across: FloatArray) -> FloatArray:
+        """(..., 3) RAS of the surface at (..., 2) places."""
+        return self.frame.to_ras(np.insert(np.asarray(across, float), self.axis, self.height(across), axis=-1))
+
+    def plane(self, center: FloatArray, half: FloatArray) -> Plane:
+        """The plane of the rim, moved to the mean height of the surface within it; normal along the axis.
+
+        :param center: (2,) of the rim on the other axes, mm; :param half: (2,) mm.
+        """
+        ends = center + np.array([[half[0], 0], [-half[0], 0], [0, half[1]], [0, -half[1]]])
+        heights = self.height(ends)
+        slopes = np.array([heights[0] - heights[1], heights[2] - heights[3]]) / (2 * half)
+        normal = np.insert(-slopes, self.axis, 1.0) @ self.frame.axes
+        middle = (float(self.height(center)) + float(heights.mean())) / 2.0
+        return Plane(self.frame.to_ras(np.insert(center, self.axis, middle)), unit(normal))
+
+
+def basis(place: FloatArray) -> FloatArray:
+    """(..., 6) terms of a quadratic at (..., 2) places."""
+    u, v = place[..., 0], place[..., 1]
+    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What is known of a face's terms beforehand: (6,) means and (6,) standard deviations, mm."""
+
+    mean: FloatArray
+    spread: FloatArray
+
+    @staticmethod
+    def hollow(depth: float, spread: float, tilt: float) -> "Prior":
+        """Any height, tilts of about none, and a hollow (negative: a bow) of about this depth at the center."""
+        return Prior(np.array([0, 0, 0, depth, 0, depth]), np.array([1e3, tilt, tilt, spread, spread, spread]))
+
+
+def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, inside: NDArray[np.bool_],
+             voxel: float, hollow: float, spread: float, tilt: float) -> Face | None:
+    """The surface between inner and outer voxel centers, from rough points of it.
+
+    :param rough: (M, 3) in the frame, of the face, over all of the place to fit.
+    :param centers: (N, 3) in the frame, of voxels; :param inside: (N,) whether they are bone.
+    :param voxel: extent of the voxels along the axis, mm.
+    :param hollow, spread, tilt: how hollow such a face is, how much that varies and how much its tilt does, a priori,
+        in shares of its half width.
+    :return: ``None`` for fewer than 12 points, or too few centers.
+    """
+    if len(rough) < 12:
+        return None
+    others = [a for a in range(3) if a != axis]
+    low, high = rough[:, others].min(axis=0), rough[:, others].max(axis=0)
+    center, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, 1.0)
+    place = (centers[:, others] - center) / half
+    over = np.linalg.norm(place, axis=1) < 1.0
+    place, height, labeled = basis(place[over]), centers[over, axis], inside[over]
+    outward = 1.0 if np.mean(height[labeled]) < np.mean(height[~labeled]) else -1.0
+    size = float(half.mean())
+    prior = Prior.hollow(outward * hollow * size, spread * size, tilt * size)
+    terms = _robust(basis((rough[:, others] - center) / half), rough[:, axis], prior)
+    sign = np.where(labeled, outward, -outward)
+    band = max(BAND_MM, BAND_VOXELS * voxel)
+    covariance: FloatArray = np.zeros((6, 6))
+    for width in WIDTHS:
+        near = np.abs(height - place @ terms) < band
+        if near.sum() < 40 or labeled[near].all() or not labeled[near].any():
+            return None
+        scale = sign[near] / (width * voxel)
+        terms, covariance = _maximize(scale[:, None] * place[near], -scale * height[near], terms, prior)
+    return Face(frame, axis, center, half, terms, covariance)
+
+
+def _robust(rows: FloatArray, heights: FloatArray, prior: Prior) -> FloatArray:
+    """Least squares of a surface, reweighted by Tukey's biweight."""
+    weights: FloatArray = np.ones(len(rows))
+    terms: FloatArray = np.zeros(6)
+    precision = 1.0 / prior.spread**2
+    for _ in range(15):
+        weighted = rows * weights[:, None]
+        terms = np.linalg.solve(rows.T @ weighted + np.diag(precision), weighted.T @ heights + precision * prior.mean)
+        residual = heights - rows @ terms
+        limit = 4.685 * max(SCALE_MM, 1.4826 * float(np.median(np.abs(residual))))
+        weights = np.square(np.maximum(1.0 - np.square(residual / limit), 0.0)) + 1e-9
+    return terms
+
+
+def _maximize(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: Prior) -> tuple[FloatArray, FloatArray]:
+    """The most probable terms of a logistic model, and their covariance."""
+    precision = 1.0 / prior.spread**2
+    hessian: FloatArray = np.diag(precision)
+    for _ in range(15):
+        miss = expit(-(fixed + slopes @ terms))
+        gradient = slopes.T @ miss - precision * (terms - prior.mean)
+        hessian = (slopes * (miss * (1.0 - miss))[:, None]).T @ slopes + np.diag(precision)
+        move = np.linalg.solve(hessian, gradient)
+        terms = terms + move * min(1.0, 0.5 / max(float(np.abs(move).max()), 1e-9))
+        if np.abs(move).max() < 1e-4:
+            break
+    return terms, SPREAD**2 * np.linalg.inv(hessian)
