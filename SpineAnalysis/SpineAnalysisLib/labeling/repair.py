@@ -25,11 +25,13 @@ _MOST_WRONG = 0.5
 class Repaired:
     """:param labels: the same object where nothing was wrong.
 
-    :param notes: sentences on what was changed and what is missing.
+    :param notes: sentences on what was changed, what is missing, and doubts.
+    :param provisional: whether even what people know does not settle the levels.
     """
 
     labels: LabelMap
     notes: tuple[str, ...] = ()
+    provisional: bool = False
 
 
 def label_spine(spine: Spine) -> Labeling:
@@ -99,7 +101,11 @@ def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numberi
         raise InputError(f"Levels cannot be counted from the {numbering.value}, which is not labeled: name a vertebra, "
                          "or count from elsewhere.")
     certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
-    return _with_names(labels, found, label(evidence_from_pieces(labels, found, certain), anchors, numbering))
+    labeling = label(evidence_from_pieces(labels, found, certain), anchors, numbering)
+    named = _with_names(labels, found, labeling)
+    doubts = tuple(note for note in labeling.notes if note not in named.notes)
+    unsettled = labeling.certainty in (Certainty.PROVISIONAL, Certainty.REFUSED)
+    return replace(named, notes=(*doubts, *named.notes), provisional=unsettled)
 
 
 _SHOWS: dict[Numbering, Callable[[LabelMap], bool]] = {
