@@ -9,6 +9,8 @@ from .anatomy import CanalMeaning
 from .build import build_spine
 from .contrast import guess_contrast
 from .findings import doubts, sentences
+from .labeling.label import Anchor, Numbering
+from .labeling.repair import check, relabel, repair
 from .measurements.record import Measurement, Table
 from .measurements.registry import families
 from .progress import Progress, part, silent, step
@@ -38,7 +40,8 @@ class Analysis:
 
 
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
-            canal_means: CanalMeaning = "", notes: Sequence[str] = (),
+            canal_means: CanalMeaning = "", notes: Sequence[str] = (), anchors: Sequence[Anchor] = (),
+            numbering: Numbering | None = None,
             parameters: Mapping[str, Mapping[str, Any]] | None = None, provenance: Mapping[str, Any] | None = None,
             progress: Progress = silent) -> Analysis:
     """Model and measure a labeled spine.
@@ -48,13 +51,21 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :param levels_known: whether the labels' level names can be relied on.
     :param canal_means: what the labeled canal's outline follows, where that is known.
     :param notes: doubts from reading the input.
+    :param anchors: vertebrae that people have named; they overrule the labels' names.
+    :param numbering: where people want levels counted from, instead of the labels' names.
     :param parameters: family name -> values that override the family's defaults.
     :param provenance: of the inputs; versions and parameters are added.
     :raises InputError: for labels that cannot be measured.
     :raises Cancelled: by ``progress``.
     """
     given = parameters or {}
-    spine = build_spine(labels, image, contrast, not levels_known, canal_means, part(progress, 0.0, 0.6))
+    told = bool(anchors) or numbering is not None
+    named = relabel(labels, anchors, numbering) if told else repair(labels)
+    provisional = named.provisional if told else not levels_known
+    spine = build_spine(named.labels, image, contrast, provisional, canal_means, part(progress, 0.0, 0.6))
+    if told:
+        notes = [note for note in notes if not note.startswith("Levels are provisional")]
+    notes = (*named.notes, *(check(spine) if levels_known and not told else ()), *notes)
     if contrast is None:
         guessed = guess_contrast(spine)
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
@@ -70,6 +81,8 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         used[family.name] = settings
     step(progress, 1.0, "Measured")
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
-              "canal_means": spine.canal_meaning, "parameters": used, **(provenance or {})}
+              "canal_means": spine.canal_meaning, "parameters": used,
+              "anchors": [{"level": str(a.level), "at_RAS": [float(x) for x in a.at_RAS]} for a in anchors],
+              "counted_from": numbering.value if numbering else None, **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
                     record)

@@ -20,6 +20,7 @@ from .progress import Progress, part, silent, step
 # What computes is imported by the commands, so that help and usage errors come at once.
 if TYPE_CHECKING:
     from .analysis import Analysis
+    from .labeling.label import Anchor
     from .reading.segmentation import ReadSegmentation
     from .schemes import LabeledInput
 
@@ -84,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--contrast", choices=_CONTRASTS, help="of the scan, where the file does not tell")
     add("--lowest", choices=[str(level) for level in Level], metavar="LEVEL",
         help="level of the lowest vertebra, for segmentations that only count")
+    add("--anchor", nargs="+", action="extend", default=[], metavar="LEVEL@R,A,S",
+        help="a vertebra that you know, by a point in its body in RAS mm, as in L5@1.5,-20,30; names the others")
+    add("--count-from", choices=["C2", "sacrum", "ribs"],
+        help="where to count levels from, instead of the labels' names")
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     loudness = run.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
@@ -127,6 +132,7 @@ def _write(analysis: "Analysis", folder: Path, progress: Progress) -> None:
 def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     """Everything up to the files."""
     from .analysis import analyze
+    from .labeling.label import Numbering
     from .reading.image import read_image
     from .reading.segmentation import read_segmentation, share_inside
     from .results import versions
@@ -150,9 +156,24 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     return analyze(
         image.volume if image is not None else None, labeled.labels, contrast=hint[0] if hint else None,
         levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes,
+        anchors=[_anchor(text) for text in arguments.anchor],
+        numbering=Numbering(arguments.count_from) if arguments.count_from else None,
         progress=part(progress, 0.2, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": arguments.engine,
                     "contrast_known_by": hint[1] if hint else None})
+
+
+def _anchor(text: str) -> "Anchor":
+    """``L5@1.5,-20,30`` as a named point."""
+    import numpy as np
+
+    from .labeling.label import Anchor
+
+    name, _, place = text.partition("@")
+    try:
+        return Anchor(Level[name.upper()], np.array([float(x) for x in place.split(",")]).reshape(3))
+    except (KeyError, ValueError):
+        raise InputError(f"{text} names no vertebra; write a level and a point, as in L5@1.5,-20,30.") from None
 
 
 def _understood(segmentations: "Sequence[ReadSegmentation]", scheme: str, lowest: Level | None) -> "LabeledInput":
