@@ -41,7 +41,8 @@ def _definitions() -> Iterator[Definition]:
                          draw=True)
     yield Definition(_LOSS, "Height loss", "%", "The largest loss of anterior or middle height relative to the "
                      "vertebra's own posterior height, or of any height relative to the median of up to two neighbors "
-                     "above and below.", "Genant et al., J Bone Miner Res 1993;8:1137-1148", decimals=0)
+                     "above and below (the posterior one not at L5, which is a wedge).",
+                     "Genant et al., J Bone Miner Res 1993;8:1137-1148", decimals=0)
     yield Definition("vertebra_slip", "Slip", "mm", "Shift of the upper body's posterior inferior corner along the "
                      "lower body's superior endplate, from its posterior corner; forward is positive.", draw=True)
     yield Definition("vertebra_slip_percent", "Slip, relative", "%", "The slip over the AP depth of the lower body's "
@@ -129,7 +130,7 @@ def _loss(body: Body, bodies: list[Body], flags: tuple[str, ...], settings: Mapp
     if near:
         expected = np.median([other.heights for other in near], axis=0)
         losses += [(1.0 - body.heights[place] / expected[place], place, place, "loss_against_neighbors")
-                   for place in range(3)]
+                   for place in range(2 if body.vertebra.level >= Level.L5 else 3)]
     loss, place, against, flag = max(losses)
     said = (flag, "few_neighbors") if flag == "loss_against_neighbors" and len(near) < 2 else (flag,)
     reference = body.heights[against] if flag == "loss_against_own_posterior_height" else expected[place]
