@@ -259,6 +259,7 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         from SpineAnalysisLib.mrml.show import show
         from SpineAnalysisLib.mrml.volumes import volume_from_node
         from SpineAnalysisLib.progress import part, silent, step
+        from SpineAnalysisLib.reading.segmentation import share_inside
         from SpineAnalysisLib.segmentation.engines import no_segmentation
 
         if segmentationNode is None:
@@ -267,6 +268,8 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         step(progress, 0.0, "Recognizing labels")
         image = volume_from_node(volumeNode) if volumeNode is not None else None
         segmented = self._understood(segmentationNode, scheme)
+        if image is not None:
+            share_inside(image, segmented.labels)
         known: Any = None if contrast == UNKNOWN else contrast
         analysis = analyze(image, segmented.labels, contrast=known,
                            levels_known=segmented.levels_known, canal_means=segmented.canal_means,

@@ -43,11 +43,11 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for key, values in found.items():
             unit = definitions()[key].unit
-            error = np.array([value for value, _ in values])
+            off = np.array([value for value, _ in values])
             shown = "%" if unit in RELATIVE else "" if unit == "1" else unit
-            figures = (error.mean(), np.sqrt(np.mean(error**2)), np.quantile(np.abs(error), 0.95), np.abs(error).max())
+            figures = (off.mean(), np.sqrt(np.mean(off**2)), np.quantile(np.abs(off), 0.95), np.abs(off).max())
             cells = " | ".join(f"{figure:.2f} {shown}".strip() for figure in figures)
-            print(f"| {definitions()[key].title} | {len(error)} | {cells} | {np.mean([c for _, c in values]):.0%} |")
+            print(f"| {definitions()[key].title} | {len(off)} | {cells} | {np.mean([c for _, c in values]):.0%} |")
 
 
 if __name__ == "__main__":

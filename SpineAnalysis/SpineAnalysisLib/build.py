@@ -55,14 +55,12 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     rough = measure_tube(guide, centerline, anterior[1])
     step(progress, 0.6, "Fitting vertebrae")
     vertebrae = _vertebrae(bones, centerline, front_of(rough, centerline), anterior[0])
-    left_out = [str(bone.level) for bone in bones if bone.level not in {v.level for v in vertebrae}]
-    if left_out:
-        notes += (f"Too little of {', '.join(left_out)} is in view to be measured.",)
     vertebrae = vertebrae or cord_level_vertebrae(labels, centerline)
     if len(vertebrae) < 2:
         raise InputError("Fewer than two vertebrae could be followed in the segmentation; "
                          "check that it belongs to this scan and covers at least two whole vertebrae.")
     motion = _segments(vertebrae, centerline)
+    notes += _not_measured(bones, vertebrae, motion)
     step(progress, 0.8, "Adding what is derived")
     labels = _with_discs(labels, vertebrae, motion)
     directions = interpolate_directions(centerline.arc_length, vertebrae, centerline)
@@ -161,6 +159,20 @@ def _crossing(centerline: Curve, plane: Plane) -> float | None:
     if len(found) == 0:
         return None
     return float(found[np.linalg.norm(centerline.position(found) - plane.origin, axis=-1).argmin()])
+
+
+def _not_measured(bones: list[Bone], vertebrae: tuple[Vertebra, ...], motion: tuple[MotionSegment, ...]
+                  ) -> tuple[str, ...]:
+    """What is labeled, or lies between what is labeled, and could not be followed."""
+    found = {v.level for v in vertebrae}
+    lost = [str(bone.level) for bone in bones if bone.level not in found]
+    open_discs = {str(s) for s in segments(list(found))} - {str(m.segment) for m in motion}
+    out = []
+    if lost:
+        out.append(f"{', '.join(lost)} could not be measured: too little of the body is in view or labeled.")
+    if open_discs:
+        out.append(f"{', '.join(sorted(open_discs))} could not be measured: the endplates there were not both found.")
+    return tuple(out)
 
 
 def _segments(vertebrae: tuple[Vertebra, ...], centerline: Curve) -> tuple[MotionSegment, ...]:

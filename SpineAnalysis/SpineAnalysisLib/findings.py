@@ -32,7 +32,8 @@ def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, .
     out = [sentence for _, sentence in sorted(found, key=lambda item: -item[0])]
     if graded and not stenotic:
         first, last = min(graded), max(graded)
-        out.append(f"No central stenosis by the cut-offs used, {first.upper} to {last.lower}.")
+        what = "bony central stenosis" if spine.canal is not None and spine.canal.derived else "central stenosis"
+        out.append(f"No {what} by the cut-offs used, {first.upper} to {last.lower}.")
     out += [_narrowest(measurements)] if not graded else []
     return tuple(sentence for sentence in out if sentence)
 

@@ -67,15 +67,15 @@ class Shape:
 
 
 def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
-    """Every labeled vertebra, from head to foot.
+    """Every labeled vertebra that may have a body, from head to foot.
 
     :param windows: label value -> where it is (as ``scipy.ndimage.find_objects`` gives).
     """
     found = []
     for level in labels.levels:
         values = [v for v, s in labels.structures.items() if s.kind.is_bone and s.level == level and v in windows]
-        if not values:
-            continue
+        if not any(labels.structures[v].kind in (Kind.VERTEBRA, Kind.BODY) for v in values):
+            continue  # an arch alone has no body to measure
         low = np.min([[w.start for w in windows[v]] for v in values], axis=0) - 3
         high = np.max([[w.stop for w in windows[v]] for v in values], axis=0) + 3
         window = labels.crop(low, high)

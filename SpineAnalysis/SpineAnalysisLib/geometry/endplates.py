@@ -15,7 +15,8 @@ FloatArray = NDArray[np.floating]
 STEP_MM = 1.0
 CORE = 0.8
 """Share of the footprint's radius within which a plane is fitted: the rims, where spurs grow, are left out."""
-EDGE_VOXELS = 0.6
+EDGE_VOXELS = 1.9
+"""Segmentations often leave out the outermost voxels: a surface this near to the border may be the border itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,6 +160,8 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
     upper, lower = spine.vertebra(motion.segment.upper), spine.vertebra(motion.segment.lower)
     if upper is None or lower is None or upper.faces is None or lower.faces is None:
         return
+    if any(flag.endswith("_endplate_not_in_view") for flag in upper.flags + lower.flags):
+        return  # a body cut by the border of the scan has no corners
     if upper.inferior_endplate is None or lower.superior_endplate is None:
         return
     above, below = upper.faces.inferior, lower.faces.superior

@@ -18,6 +18,7 @@ from .nifti import EXTENSION
 from .raw import RawImage, unreadable
 
 _ROLE = "The segmentation"
+_LEAST_INSIDE = 0.02
 _ENOUGH_VOXELS = 10_000
 _DERIVED = re.compile(r"(?:^|\|)SpineAnalysis\.derived:1(?:\||$)")
 _TERMINOLOGY = re.compile(r"(?:^|\|)TerminologyEntry:([^|]*)")
@@ -156,13 +157,13 @@ def _from_folder(folder: Path) -> ReadSegmentation:
 def share_inside(image: Volume, labels: LabelMap) -> float:
     """How much of the labeled structures lies within an image, 0..1.
 
-    :raises InputError: for none of it.
+    :raises InputError: for next to nothing of it.
     """
     labeled = np.argwhere(labels.mask(labels.structures))
     labeled = labeled[:: max(1, len(labeled) // _ENOUGH_VOXELS)]
     ijk = image.to_ijk(labels.to_ras(labeled.astype(float)))
     share = float(((ijk >= -0.5) & (ijk <= np.array(image.shape) - 0.5)).all(axis=1).mean())
-    if share == 0.0:
-        raise InputError("The segmentation lies entirely outside the image: they are of different patients or in "
+    if share < _LEAST_INSIDE:
+        raise InputError("The segmentation lies outside the image: they are of different patients or in "
                          "different coordinate systems; pass the segmentation of this scan.")
     return share
