@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from ..anatomy import Kind, Level
 from ..geometry.curves import Curve
 from ..geometry.endplates import Surfaces, bisector, body_surfaces, facing_surface
-from ..geometry.faces import Faces
 from ..geometry.frames import Frame, Plane, angle_deg, reject, unit
 from ..geometry.planes import fit_plane
 from ..volume import LabelMap, Volume, bounding_box
@@ -19,12 +18,12 @@ FloatArray = NDArray[np.floating]
 
 SACRAL_BODY_MM, SACRAL_PEDICLE_MM = 13.0, 9.0
 """The middles of S1's body and of its pedicles lie about this far below its endplate."""
-SACRAL_UPPER_MM, SACRAL_REACH_MM = 7.0, (20.0, 22.0, 10.0)
-"""What of S1's body is looked at, about a point so far below its endplate: not the wings, the arch and S2."""
 PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
 MIDLINE_MM = 5.0
 """A body's back wall is looked for this near to the middle."""
+PEDICLE_ASIDE_MM, ABREAST_MM = (5.0, 24.0), 3.0
+"""How far aside of the canal's middle a pedicle is looked for, and how near to it bone still tells the canal's width."""
 PEDICLE_LENGTH_MM = 8.0
 """How far behind the body's back wall a pedicle is looked for."""
 THINNEST = 4
@@ -63,19 +62,18 @@ class Shape:
     pedicle_RAS: FloatArray
     surfaces: Surfaces | None = None
     flags: tuple[str, ...] = ()
-    faces: Faces | None = None
 
 
 def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
-    """Every labeled vertebra that may have a body, from head to foot.
+    """Every labeled vertebra, from head to foot.
 
     :param windows: label value -> where it is (as ``scipy.ndimage.find_objects`` gives).
     """
     found = []
     for level in labels.levels:
         values = [v for v, s in labels.structures.items() if s.kind.is_bone and s.level == level and v in windows]
-        if not any(labels.structures[v].kind in (Kind.VERTEBRA, Kind.BODY) for v in values):
-            continue  # an arch alone has no body to measure
+        if not values:
+            continue
         low = np.min([[w.start for w in windows[v]] for v in values], axis=0) - 3
         high = np.max([[w.stop for w in windows[v]] for v in values], axis=0) + 3
         window = labels.crop(low, high)
@@ -125,13 +123,11 @@ def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
         up = bisector(superior, inferior, up)
         crossing = centerline.intersections(Plane(center, up))
         s = float(crossing[np.abs(crossing - s).argmin()]) if len(crossing) else s
-    faces = Faces.of(body, Frame.from_axes(center, up, center - centerline.position(s)))
-    superior, inferior = faces.refined(superior, 1), faces.refined(inferior, -1)
-    frame = Frame.from_axes(center, bisector(superior, inferior, up), center - centerline.position(s))
+    frame = Frame.from_axes(center, up, center - centerline.position(s))
     missing = [name for name, plane in (("superior", superior), ("inferior", inferior)) if plane is None]
     flags = tuple(f"{name}_endplate_not_in_view" for name in missing)
     pedicle, pedicle_flags = _pedicle(bone, frame, centerline.position(s), points)
-    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags, faces)
+    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags)
 
 
 def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
@@ -147,7 +143,9 @@ def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
     heights = []
     for side in (-1.0, 1.0):
         lateral = side * (place[:, 0] - canal[0])
-        beside = place[(lateral > 5.0) & (lateral < 24.0), 1:]
+        abreast = lateral[(np.abs(place[:, 1] - canal[1]) < ABREAST_MM) & (lateral > PEDICLE_ASIDE_MM[0])]
+        inner = float(np.quantile(abreast, 0.02)) if len(abreast) else PEDICLE_ASIDE_MM[0]
+        beside = place[(lateral > inner) & (lateral < PEDICLE_ASIDE_MM[1]), 1:]
         bridge = (beside[:, 0] > window[0]) & (beside[:, 0] < window[1])
         if bridge.sum() * bone.volume.voxel_volume > 60.0:
             heights.append(_isthmus_height(beside, window, step))
@@ -168,7 +166,9 @@ def _isthmus_height(bone: FloatArray, window: tuple[float, float], step: float) 
     near = bone[(bone[:, 0] > window[0] - 4.0 * step) & (bone[:, 0] < window[1] + 4.0 * step)]
     weight = np.exp(-0.5 * ((at[:, None] - near[:, 0]) / max(0.7 * step, 0.5))**2)
     thickness = weight.sum(axis=1)
-    return float(np.average(weight @ near[:, 1] / thickness, weights=(thickness.min() / thickness)**THINNEST))
+    bridging = thickness > 0.5 * np.median(thickness)  # in the neck, pedicles begin beside the body
+    trust = np.where(bridging, thickness.max() / thickness, 0.0)**THINNEST
+    return float(np.average(weight @ near[:, 1] / thickness, weights=trust))
 
 
 def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
@@ -187,10 +187,6 @@ def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
     crossing = centerline.intersections(Plane(center, plane.normal))
     guess = float(centerline.project(center))
     s = float(crossing[np.abs(crossing - guess).argmin()]) if len(crossing) else guess
-    forward = center - centerline.position(s)
-    upper = Frame.from_axes(plane.origin - SACRAL_UPPER_MM * plane.normal, plane.normal, forward)
-    faces = Faces.of(bone.volume, upper, SACRAL_REACH_MM, sides=False)
-    plane = faces.refined(plane, 1) or plane
-    frame = Frame.from_axes(center, plane.normal, forward)
+    frame = Frame.from_axes(center, plane.normal, center - centerline.position(s))
     pedicle = plane.origin - SACRAL_PEDICLE_MM * plane.normal
-    return Shape(bone.level, frame, plane, None, pedicle, None, ("pedicle_height_estimated",), faces)
+    return Shape(bone.level, frame, plane, None, pedicle, None, ("pedicle_height_estimated",))
