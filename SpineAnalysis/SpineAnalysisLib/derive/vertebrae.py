@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..anatomy import Kind, Level
 from ..geometry.curves import Curve
 from ..geometry.endplates import Surfaces, bisector, body_surfaces, facing_surface
+from ..geometry.faces import Faces
 from ..geometry.frames import Frame, Plane, angle_deg, reject, unit
 from ..geometry.planes import fit_plane
 from ..volume import LabelMap, Volume, bounding_box
@@ -18,12 +19,14 @@ FloatArray = NDArray[np.floating]
 
 SACRAL_BODY_MM, SACRAL_PEDICLE_MM = 13.0, 9.0
 """The middles of S1's body and of its pedicles lie about this far below its endplate."""
+SACRAL_UPPER_MM, SACRAL_REACH_MM = 7.0, (20.0, 22.0, 10.0)
+"""What of S1's body is looked at, about a point so far below its endplate: not the wings, the arch and S2."""
 PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
 MIDLINE_MM = 5.0
 """A body's back wall is looked for this near to the middle."""
 PEDICLE_ASIDE_MM, ABREAST_MM = (5.0, 24.0), 3.0
-"""How far aside of the canal's middle a pedicle is looked for, and how near to it bone still tells the canal's width."""
+"""How far aside of the canal's middle a pedicle is looked for; and how near to it bone tells the canal's width."""
 PEDICLE_LENGTH_MM = 8.0
 """How far behind the body's back wall a pedicle is looked for."""
 THINNEST = 4
@@ -62,18 +65,19 @@ class Shape:
     pedicle_RAS: FloatArray
     surfaces: Surfaces | None = None
     flags: tuple[str, ...] = ()
+    faces: Faces | None = None
 
 
 def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
-    """Every labeled vertebra, from head to foot.
+    """Every labeled vertebra that may have a body, from head to foot.
 
     :param windows: label value -> where it is (as ``scipy.ndimage.find_objects`` gives).
     """
     found = []
     for level in labels.levels:
         values = [v for v, s in labels.structures.items() if s.kind.is_bone and s.level == level and v in windows]
-        if not values:
-            continue
+        if not any(labels.structures[v].kind in (Kind.VERTEBRA, Kind.BODY) for v in values):
+            continue  # an arch alone has no body to measure
         low = np.min([[w.start for w in windows[v]] for v in values], axis=0) - 3
         high = np.max([[w.stop for w in windows[v]] for v in values], axis=0) + 3
         window = labels.crop(low, high)
@@ -123,11 +127,13 @@ def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
         up = bisector(superior, inferior, up)
         crossing = centerline.intersections(Plane(center, up))
         s = float(crossing[np.abs(crossing - s).argmin()]) if len(crossing) else s
-    frame = Frame.from_axes(center, up, center - centerline.position(s))
+    faces = Faces.of(body, Frame.from_axes(center, up, center - centerline.position(s)))
+    superior, inferior = faces.refined(superior, 1), faces.refined(inferior, -1)
+    frame = Frame.from_axes(center, bisector(superior, inferior, up), center - centerline.position(s))
     missing = [name for name, plane in (("superior", superior), ("inferior", inferior)) if plane is None]
     flags = tuple(f"{name}_endplate_not_in_view" for name in missing)
     pedicle, pedicle_flags = _pedicle(bone, frame, centerline.position(s), points)
-    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags)
+    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags, faces)
 
 
 def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
@@ -187,6 +193,10 @@ def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:
     crossing = centerline.intersections(Plane(center, plane.normal))
     guess = float(centerline.project(center))
     s = float(crossing[np.abs(crossing - guess).argmin()]) if len(crossing) else guess
-    frame = Frame.from_axes(center, plane.normal, center - centerline.position(s))
+    forward = center - centerline.position(s)
+    upper = Frame.from_axes(plane.origin - SACRAL_UPPER_MM * plane.normal, plane.normal, forward)
+    faces = Faces.of(bone.volume, upper, SACRAL_REACH_MM, sides=False)
+    plane = faces.refined(plane, 1) or plane
+    frame = Frame.from_axes(center, plane.normal, forward)
     pedicle = plane.origin - SACRAL_PEDICLE_MM * plane.normal
-    return Shape(bone.level, frame, plane, None, pedicle, None, ("pedicle_height_estimated",))
+    return Shape(bone.level, frame, plane, None, pedicle, None, ("pedicle_height_estimated",), faces)
