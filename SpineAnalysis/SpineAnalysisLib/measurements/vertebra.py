@@ -164,6 +164,8 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
         return  # a body cut by the border of the scan has no corners
     if upper.inferior_endplate is None or lower.superior_endplate is None:
         return
+    if upper.superior_endplate is None or upper.faces.superior is None:
+        return  # a body cut by the edge of the scan has no back wall to go by
     above, below = upper.faces.inferior, lower.faces.superior
     if above is None or below is None:
         return
