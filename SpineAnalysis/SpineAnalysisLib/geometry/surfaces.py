@@ -119,6 +119,8 @@ def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, in
     place = (centers[:, others] - center) / half
     over = np.linalg.norm(place, axis=1) < 1.0
     place, height, labeled = basis(place[over]), centers[over, axis], inside[over]
+    if labeled.all() or not labeled.any():
+        return None
     outward = 1.0 if np.mean(height[labeled]) < np.mean(height[~labeled]) else -1.0
     size = float(half.mean())
     prior = Prior.hollow(outward * hollow * size, spread * size, tilt * size)
