@@ -83,15 +83,17 @@ def test_canal_at_every_level(measured: Measured, name: str, resolution: Resolut
     exact = [c for c in found if c not in widths]
     assert not resolution.beyond(exact), listed(resolution.beyond(exact))
     assert not resolution.beyond(widths, leniency=1.5), listed(widths)
-    wrong = resolution.beyond(found, place_mm=0.0)
-    assert len(wrong) <= 0.1 * len(found), listed(wrong)
 
 
-@pytest.mark.xfail(strict=True, reason="where the canal narrows by 8 % per mm, the 0.3 mm that mid-pedicle is found "
-                                       "to are 3 to 4 % of the area: L5 below a stenosis")
-def test_canal_at_every_level_without_allowance_for_the_place(measured: Measured) -> None:
-    wrong = FINE.beyond(comparisons(measured, FINE, CANAL), place_mm=0.0)
-    assert not wrong, listed(wrong)
+def test_nearly_all_without_allowance_for_the_place(measured: Measured) -> None:
+    """The target is all of them: 2 % and 0.3 mm at 1 mm at every level.
+
+    What may miss it lies where the canal narrows by up to 8 % per mm (L5 and C6 beside a stenosis), as mid-pedicle is
+    found to 0.1 to 0.4 mm, and at the sacrum, whose pedicles are not looked for but assumed 9 mm below its endplate.
+    """
+    found = comparisons(measured, FINE, CANAL)
+    wrong = FINE.beyond(found, place_mm=0.0)
+    assert len(wrong) <= 0.02 * len(found), listed(wrong)
 
 
 @pytest.mark.parametrize("resolution", [FINE, SAGITTAL], ids=["fine", "sagittal"])
