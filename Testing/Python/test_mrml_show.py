@@ -69,7 +69,7 @@ def test_subject_hierarchy_reads_well(shown: tuple[Any, ResultNodes]) -> None:
         "Tables and plots": {
             "Measurements": {}, "Canal profile": {}, "Canal profile: levels": {},
             "Canal profile (mm²)": {}, "Canal area (mm²)": {}, "Levels (mm²)": {},
-            "Canal profile (mm)": {}, "Canal ap diameter (mm)": {}, "Canal transverse diameter (mm)": {},
+            "Canal profile (mm)": {}, "Canal AP diameter (mm)": {}, "Canal transverse diameter (mm)": {},
             "Levels (mm)": {}},
     }
 

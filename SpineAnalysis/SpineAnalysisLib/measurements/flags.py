@@ -29,7 +29,6 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "range_as_seen": (_LIMITED, "the usual end vertebrae are not both in view"),
     "loss_against_own_posterior_height": (_GOOD, "relative to the vertebra's own posterior height"),
     "loss_against_neighbors": (_GOOD, "relative to what its neighbors' heights let expect"),
-    "few_neighbors": (_LIMITED, "only one neighbor tells what height to expect"),
     "dense_material": (_POOR, "cement, metal or other dense material fills part of the place to measure"),
     "contrast_phase_unknown": (_GOOD, "contrast medium, if any was given, raises the density and was not corrected"),
     "contrast_guessed": (_LIMITED, "the image's contrast was guessed from the image"),

@@ -39,9 +39,9 @@ def _definitions() -> Iterator[Definition]:
         yield Definition(f"vertebra_height_{place}", f"Height, {place}", "mm",
                          f"Distance between the body's endplates at the {where}, along the vertebral S axis.",
                          draw=True)
-    yield Definition(_LOSS, "Height loss", "%", "The largest loss of anterior or middle height relative to the "
-                     "vertebra's own posterior height, or of any height relative to the median of up to two neighbors "
-                     "above and below (the posterior one not at L5, which is a wedge).",
+    yield Definition(_LOSS, "Height loss", "%", "The larger of two losses: of anterior height relative to the "
+                     "vertebra's own posterior height, and of any height relative to the median of up to two neighbors "
+                     "above and two below, where there are some on both sides.",
                      "Genant et al., J Bone Miner Res 1993;8:1137-1148", decimals=0)
     yield Definition("vertebra_slip", "Slip", "mm", "Shift of the upper body's posterior inferior corner along the "
                      "lower body's superior endplate, from its posterior corner; forward is positive.", draw=True)
@@ -124,21 +124,20 @@ def _loss(body: Body, bodies: list[Body], flags: tuple[str, ...], settings: Mapp
           ) -> Iterator[Measurement]:
     """The largest of all losses, with a flag that says against what."""
     i = bodies.index(body)
-    near = bodies[max(i - NEIGHBORS, 0):i] + bodies[i + 1:i + 1 + NEIGHBORS]
-    losses = [(1.0 - body.heights[place] / body.heights[2], place, 2, "loss_against_own_posterior_height")
-              for place in (0, 1)]
-    if near:
-        expected = np.median([other.heights for other in near], axis=0)
+    above, below = bodies[max(i - NEIGHBORS, 0):i], bodies[i + 1:i + 1 + NEIGHBORS]
+    losses = [(1.0 - body.heights[0] / body.heights[2], 0, 2, "loss_against_own_posterior_height")]
+    if above and below:
+        expected = np.median([other.heights for other in above + below], axis=0)
         losses += [(1.0 - body.heights[place] / expected[place], place, place, "loss_against_neighbors")
-                   for place in range(2 if body.vertebra.level >= Level.L5 else 3)]
+                   for place in range(3)]
     loss, place, against, flag = max(losses)
-    said = (flag, "few_neighbors") if flag == "loss_against_neighbors" and len(near) < 2 else (flag,)
+    loss = max(loss, 0.0)  # taller than expected is no loss
     reference = body.heights[against] if flag == "loss_against_own_posterior_height" else expected[place]
     spread = float(np.hypot(body.spread[place], body.spread[against]) / reference)
     sign = PLACES[place][1]
     line = np.stack([_at(body.superior, sign), _at(body.inferior, sign)])
     frame = body.vertebra.frame
-    yield graded(_LOSS, body.vertebra.level, 100.0 * float(loss), "%", 100.0 * spread, flags + said,
+    yield graded(_LOSS, body.vertebra.level, 100.0 * float(loss), "%", 100.0 * spread, (*flags, flag),
                  Geometry("line", line, sagittal(frame, frame.origin)), settings)
 
 
