@@ -98,7 +98,7 @@ def test_three_cornered_tube(rotation: NDArray) -> None:
     for section in whole[::10]:
         place = (section.contour_RAS @ axes.T)[:, :2]
         off = np.hypot(*place.T) - trefoil_radius(np.arctan2(place[:, 1], place[:, 0]))
-        assert np.abs(off).max() < 0.7
+        assert np.abs(off).max() < 0.8
         assert np.sqrt(np.mean(off**2)) < 0.35
         assert section.perimeter == pytest.approx(np.linalg.norm(np.diff(
             trefoil_radius(ANGLES)[:, None] * np.column_stack([np.cos(ANGLES), np.sin(ANGLES)]), axis=0), axis=1).sum(),
@@ -149,18 +149,18 @@ def test_moments_of_a_known_polygon() -> None:
 
 @pytest.mark.parametrize("shape", [ellipse(11, 6), trefoil], ids=["ellipse", "trefoil"])
 def test_outline_between_voxel_centers(shape: Shape) -> None:
-    """From a circle as a first guess, and centers as a slab of a tilted grid shows them."""
+    """From a circle as a first guess.  Corners are rounded a little, as ovals are thought more likely than they."""
     exact = np.pi * 66 if shape is not trefoil else TREFOIL_AREA
     rng = np.random.default_rng(4)
     errors = []
     for _ in range(12):
-        centers = rng.uniform(-16, 16, (1500, 2))
+        centers = rng.uniform(-16, 16, (3000, 2))
         inside = shape(*centers.T) < 0
         rough = 8.5 * UNIT_CIRCLE + rng.uniform(-0.4, 0.4, 2)
         outline = separating_outline(rough, centers, inside, 1.0)
         errors.append(moments(outline)[0] / exact - 1.0)
         assert outline.shape == (RAYS, 2)
-        assert np.abs(shape(*outline.T)).max() < (0.12 if shape is not trefoil else 1.0)
+        assert np.abs(shape(*outline.T)).max() < (0.12 if shape is not trefoil else 0.8)
     assert np.abs(errors).max() < 0.02
 
 
