@@ -83,8 +83,9 @@ def test_an_existing_folder_stays_the_same_folder(segmentation: Path, tmp_path: 
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
 def test_a_run_that_is_asked_to_end_leaves_nothing(segmentation: Path, tmp_path: Path, ending: str) -> None:
     program = f"""
-import time
+import signal, time
 from SpineAnalysisLib import cli
+signal.signal(signal.{ending}, signal.SIG_DFL)  # or else, below nohup, it would rightly be ignored
 def wait(analysis, folder, progress):
     (folder / "measurements.json").write_text("{{}}")
     print("waiting", flush=True)
