@@ -174,5 +174,5 @@ def test_share_inside_the_image() -> None:
     assert share_inside(lower_half, labels) == pytest.approx(0.5)
     oblique = np.array([[0, 0, 1.0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     assert share_inside(Volume(image.array.transpose(2, 1, 0), oblique), labels) == 1.0
-    with pytest.raises(InputError, match="entirely outside the image"):
+    with pytest.raises(InputError, match="lies outside the image"):
         share_inside(image.transformed(np.array([[1.0, 0, 0, 300], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])), labels)
