@@ -25,6 +25,8 @@ FloatArray = NDArray[np.floating]
 CANAL_KINDS = (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)
 MAX_DISC_MM = 22.0
 """Facing endplates farther apart than this are not neighbors: a vertebra between them is missing."""
+MAX_CANAL_AWAY_MM = 60.0
+"""No vertebra's center is farther from its canal than this."""
 MAX_TURN_DEG = 60.0
 """No vertebra is turned farther than this against its neighbors."""
 
@@ -50,6 +52,9 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     centerline = center_curve(guide, down) if guide is not None else None
     if guide is None or centerline is None:
         raise InputError(_no_canal(labels))
+    if bones and not _is_near(centerline, bones):
+        raise InputError("The labeled spinal canal lies far from all labeled vertebrae; check that they are labels of "
+                         "one scan and that the canal's label is right.")
     step(progress, 0.4, "Measuring cross-sections")
     anterior = _first_anterior(bones, centerline)
     rough = measure_tube(guide, centerline, anterior[1])
@@ -97,6 +102,13 @@ def _with_canal(labels: LabelMap, bones: list[Bone], progress: Progress) -> tupl
     without_content = {v: s for v, s in labels.structures.items() if s.kind is not Kind.CANAL_CONTENT}
     labels = replace(labels, structures=without_content)  # the canal takes its place
     return labels.adding([(Structure(Kind.CANAL), (0, 0, 0), mask)]), notes
+
+
+def _is_near(centerline: Curve, bones: list[Bone]) -> bool:
+    """Whether a canal passes at least one vertebra closely enough to be its own."""
+    centers = np.array([bone.points().mean(axis=0) for bone in bones])
+    nearest = np.clip(centerline.project(centers), 0.0, centerline.length)
+    return bool(np.linalg.norm(centerline.position(nearest) - centers, axis=1).min() < MAX_CANAL_AWAY_MM)
 
 
 def _no_canal(labels: LabelMap) -> str:
