@@ -1,0 +1,1 @@
+"""The embedded network: what it is shown, what it answers."""
