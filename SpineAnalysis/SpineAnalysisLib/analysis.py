@@ -66,8 +66,8 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     if told:
         notes = [note for note in notes if not note.startswith("Levels are provisional")]
     notes = (*named.notes, *(check(spine) if levels_known and not told else ()), *notes)
-    if contrast is None:
-        guessed = guess_contrast(spine)
+    if contrast is None and image is not None:
+        guessed = guess_contrast(spine, spine.scans[0])
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
     measurements: list[Measurement] = []
     tables: list[Table] = []

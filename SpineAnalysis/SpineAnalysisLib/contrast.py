@@ -1,25 +1,22 @@
 """Guessing an image's contrast from the image, where nothing tells it."""
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
-from .spine import Contrast, Spine
-from .volume import Volume
+from .spine import Contrast, Scan, Spine
 
 AIR_HU = -500.0
 BRIGHT_CSF = 1.6
 DARK_CSF = 0.8
 
 
-def guess_contrast(spine: Spine) -> Contrast | None:
+def guess_contrast(spine: Spine, scan: Scan) -> Contrast | None:
     """CT by its air, T2 or T1 by the canal's signal against the marrow's; ``None`` where neither is clear.
 
     STIR is not told from T2 (both show bright fluid), so it is never guessed.
     """
-    if spine.image is None or spine.canal is None:
+    if spine.canal is None:
         return None
-    array = spine.image.array
+    array = scan.volume.array
     sample = array.ravel()[:: max(array.size // 200_000, 1)]
     if float(np.percentile(sample, 1.0)) < AIR_HU:
         return "CT"
@@ -27,13 +24,9 @@ def guess_contrast(spine: Spine) -> Contrast | None:
     marrow = [v.frame.origin for v in spine.vertebrae if v.surfaces is not None]
     if len(canal) < 10 or len(marrow) < 2:
         return None
-    bright = float(np.nanpercentile(_values(spine.image, np.array(canal)), 75))
-    bone = float(np.nanmedian(_values(spine.image, np.array(marrow))))
+    bright = float(np.nanpercentile(scan.values(np.array(canal)), 75))
+    bone = float(np.nanmedian(scan.values(np.array(marrow))))
     if not np.isfinite(bright + bone) or bone <= 0:
         return None
     return "T2" if bright > BRIGHT_CSF * bone else "T1" if bright < DARK_CSF * bone else None
 
-
-def _values(image: Volume, points: NDArray[np.floating]) -> NDArray[np.floating]:
-    return map_coordinates(image.array, image.to_ijk(points).T, np.float32, order=1, mode="constant", cval=np.nan,
-                           prefilter=False)

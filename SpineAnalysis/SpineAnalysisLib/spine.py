@@ -1,11 +1,13 @@
 """The labeled spine as a model: vertebrae, motion segments, canal and cord."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from .anatomy import CanalMeaning, Level, Segment
 from .geometry.curves import Curve
@@ -17,6 +19,11 @@ from .volume import LabelMap, Volume
 
 FloatArray = NDArray[np.floating]
 Contrast = Literal["T1", "T2", "STIR", "CT"]
+Alignment = Literal["reference", "same frame", "registered"]
+"""How a scan came to lie where the labels are: they were made on it, the scanner's frame is theirs, or it was moved."""
+
+SHOWN = 0.9
+"""A scan shows a place where at least this share of the place's points lies inside it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,15 +117,79 @@ class Tube:
 
 
 @dataclass(frozen=True, eq=False)
+class LocalMotion:
+    """How a scan is moved so that it fits at one place; vertebrae move against one another between scans.
+
+    :param center_RAS: (3,) of the place, where the labels are.
+    :param ras_to_ras: (4, 4) rigid, from where the scan lies to where the labels are.
+    """
+
+    center_RAS: FloatArray
+    ras_to_ras: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One scan of a visit, lying where the labels are.
+
+    :param name: tells it from the other scans, as in "T2 axial"; says nothing of patient or file.
+    :param contrast_guessed: whether the contrast was guessed from the image.
+    :param residual_mm: of a registered scan, how far neighboring vertebrae disagree about where it lies.
+    :param motions: of a registered scan, how to move it further at each vertebra.
+    """
+
+    volume: Volume
+    name: str
+    contrast: Contrast | None = None
+    contrast_guessed: bool = False
+    alignment: Alignment = "reference"
+    residual_mm: float | None = None
+    motions: tuple[LocalMotion, ...] = ()
+
+    def values(self, points_RAS: FloatArray) -> FloatArray:
+        """Intensities at points (..., 3), linear between the voxels; NaN outside."""
+        points = np.asarray(points_RAS, float).reshape(-1, 3)
+        if self.motions:
+            centers = np.array([motion.center_RAS for motion in self.motions])
+            nearest = np.square(points[:, None] - centers).sum(axis=-1).argmin(axis=-1)
+            back = np.linalg.inv(np.array([motion.ras_to_ras for motion in self.motions]))[nearest]
+            points = np.einsum("nij,nj->ni", back[:, :3, :3], points) + back[:, :3, 3]
+        values = map_coordinates(self.volume.array, self.volume.to_ijk(points).T, np.float32, order=1, mode="constant",
+                                 cval=np.nan, prefilter=False)
+        return np.asarray(values).reshape(np.shape(points_RAS)[:-1])
+
+    def near(self, point_RAS: FloatArray) -> "Scan":
+        """The scan as it lies at a point: intensities around there are those of ``volume``."""
+        if not self.motions:
+            return self
+        nearest = min(self.motions, key=lambda m: float(np.linalg.norm(m.center_RAS - point_RAS)))
+        return replace(self, volume=self.volume.transformed(nearest.ras_to_ras), motions=())
+
+    def shows(self, points_RAS: FloatArray) -> float:
+        """Share of points (N, 3) that lie between the centers of the outermost voxels (of a single slice: in it)."""
+        ijk = self.volume.to_ijk(points_RAS)
+        last = np.array(self.volume.shape) - 1.0
+        margin = np.where(last == 0.0, 0.5, 1e-6)
+        return float(((ijk >= -margin) & (ijk <= last + margin)).all(axis=-1).mean())
+
+    def blur_mm(self, normal: FloatArray) -> float:
+        """How coarsely the scan shows a plane: root mean square extent of its voxels in the plane."""
+        steps = self.volume.ijk_to_ras[:3, :3]
+        along = np.asarray(normal, float) @ steps
+        return float(np.sqrt((np.square(steps).sum() - np.square(along).sum()) / 2.0))
+
+
+@dataclass(frozen=True, eq=False)
 class Spine:
     """The whole.
 
     :param labels: everything that is labeled, derived structures included.
     :param vertebrae, segments: from head to foot.
     :param centerline: of the canal (or of the cord, without one), from head to foot.
-    :param image: the scan, on any grid; ``None`` for a segmentation alone.
+    :param image: the scan that was segmented, on any grid; ``None`` for a segmentation alone.
     :param contrast: of the image, where it is known.
     :param contrast_guessed: whether it was guessed from the image.
+    :param further: the visit's other scans.
     :param provisional: whether the levels' names are uncertain.
     """
 
@@ -133,6 +204,40 @@ class Spine:
     contrast_guessed: bool = False
     provisional: bool = False
     notes: tuple[str, ...] = field(default=())
+    further: tuple[Scan, ...] = ()
+
+    @cached_property
+    def scans(self) -> tuple[Scan, ...]:
+        """All scans, the one that was segmented first."""
+        if self.image is None:
+            return self.further
+        named = Scan(self.image, scan_name(self.image, self.contrast), self.contrast, self.contrast_guessed)
+        return (named, *self.further)
+
+    def scan(self, contrast: Contrast | Iterable[Contrast], at: FloatArray | None = None,
+             plane_normal: FloatArray | None = None) -> Scan | None:
+        """The scan to read a signal from.
+
+        :param contrast: one, or several that will do.
+        :param at: (N, 3) RAS of the place; only scans that show it count, and the scan comes as it lies there.
+        :param plane_normal: (3,) of the plane to look at; without, the sagittal plane.
+        :return: of those that show most of the spine (or the place), the sharpest in that plane; of equals the first.
+        """
+        wanted = {contrast} if isinstance(contrast, str) else set(contrast)
+        found = [scan for scan in self.scans if scan.contrast in wanted]
+        normal = plane_normal if plane_normal is not None else self._right
+        if at is not None:
+            place = np.atleast_2d(at)
+            here = [scan.near(place.mean(axis=0)) for scan in found]
+            return min((scan for scan in here if scan.shows(place) >= SHOWN), key=lambda scan: scan.blur_mm(normal),
+                       default=None)
+        centers = np.array([v.frame.origin for v in self.vertebrae])
+        return min(found, key=lambda scan: (-round(10 * scan.shows(centers)), scan.blur_mm(normal)), default=None)
+
+    @cached_property
+    def _right(self) -> FloatArray:
+        mean = np.sum([v.frame.right for v in self.vertebrae], axis=0)
+        return np.asarray(mean / np.linalg.norm(mean))
 
     @property
     def canal_meaning(self) -> CanalMeaning:
@@ -145,6 +250,17 @@ class Spine:
     def anterior(self, s: FloatArray | float) -> FloatArray:
         """(..., 3) the A direction along the centerline, between the vertebrae's own A axes."""
         return interpolate_directions(np.asarray(s, float), self.vertebrae, self.centerline)
+
+
+_SLICE_DIRECTIONS = ("sagittal", "coronal", "axial")
+
+
+def scan_name(volume: Volume, contrast: Contrast | None) -> str:
+    """Contrast and the direction of the slices, where slices are clearly thicker than their pixels."""
+    order = np.argsort(volume.spacing)
+    thick = volume.spacing[order[2]] > 1.5 * volume.spacing[order[1]]
+    normal = np.abs(np.cross(*volume.ijk_to_ras[:3, order[:2]].T))
+    return " ".join([contrast or "scan", *([_SLICE_DIRECTIONS[int(normal.argmax())]] if thick else [])])
 
 
 def interpolate_directions(s: FloatArray, vertebrae: tuple[Vertebra, ...], centerline: Curve) -> FloatArray:

@@ -38,10 +38,10 @@ def spine_flags(spine: Spine) -> tuple[str, ...]:
 
 def graded(key: str, level: Level | Segment, value: float, unit: str, uncertainty: float, flags: tuple[str, ...],
            geometry: Geometry, settings: Mapping[str, Any], side: Side | None = None,
-           apply_cutoffs: bool = True) -> Measurement:
+           apply_cutoffs: bool = True, scan: str | None = None) -> Measurement:
     """A record with every grade that applies to it."""
     rules = fitting(CUTOFFS, key, level, preferred=settings.get(f"{key}_cutoff")) if apply_cutoffs else ()
     if any(rule.is_near(value, uncertainty) for rule in rules):
         flags = (*flags, NEAR_CUTOFF)
     return Measurement(key, level, value, unit, side, uncertainty, quality_of(flags), flags,
-                       tuple(rule.grade(value) for rule in rules), geometry)
+                       tuple(rule.grade(value) for rule in rules), geometry, scan)

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from ..geometry.sections import Section
-from ..spine import Spine
-from ..volume import Volume
+from ..spine import Scan, Spine
 from .flags import quality_of
 from .profiles import slab
 from .record import Geometry, Measurement
@@ -24,17 +22,18 @@ FREE_PERCENTILE = 90.0
 
 def csf_ratios(spine: Spine) -> Iterator[Measurement]:
     """The ratio at every segment, on T2 images only."""
-    if spine.canal is None or spine.image is None or spine.contrast != "T2":
+    scan = spine.scan("T2")
+    if spine.canal is None or scan is None:
         return
     cord = spine.cord.sections if spine.cord is not None else (None,) * len(spine.canal.sections)
-    signal = np.array([_signal(spine.image, section, other) if section is not None and section.complete else np.nan
+    signal = np.array([_signal(scan, section, other) if section is not None and section.complete else np.nan
                        for section, other in zip(spine.canal.sections, cord, strict=True)])
     known = signal[np.isfinite(signal)]
     if len(known) < 20:
         return
     free = float(np.percentile(known, FREE_PERCENTILE))
     flags = tuple(flag for flag, on in (("level_provisional", spine.provisional),
-                                        ("contrast_guessed", spine.contrast_guessed),
+                                        ("contrast_guessed", scan.contrast_guessed),
                                         ("no_bias_correction", True)) if on)
     for motion in spine.segments:
         here = signal[slab(spine.canal, motion)]
@@ -43,10 +42,10 @@ def csf_ratios(spine: Spine) -> Iterator[Measurement]:
         middle = spine.canal.sections[spine.canal.nearest(motion.canal_s)]
         drawn = Geometry("contour", middle.contour_RAS, middle.frame) if middle is not None else None
         yield Measurement("csf_signal_ratio", motion.segment, float(np.nanmean(here)) / free, "1", None,
-                          float(np.nanstd(here)) / free, quality_of(flags), flags, (), drawn)
+                          float(np.nanstd(here)) / free, quality_of(flags), flags, (), drawn, scan.name)
 
 
-def _signal(image: Volume, section: Section, cord: Section | None) -> float:
+def _signal(scan: Scan, section: Section, cord: Section | None) -> float:
     """Median of the brighter half of a section without cord; NaN where the image does not reach."""
     radii = INNER * np.sqrt((np.arange(RINGS) + 0.5) / RINGS)
     place = radii[:, None, None] * section.outline[None]
@@ -58,7 +57,6 @@ def _signal(image: Volume, section: Section, cord: Section | None) -> float:
         reach = np.interp(np.arctan2(offset[:, 1], offset[:, 0]), angle[order],
                           np.linalg.norm(cord.outline, axis=1)[order], period=2 * np.pi)
         points = points[np.linalg.norm(offset, axis=1) > CORD_MARGIN * reach]
-    values = map_coordinates(image.array, image.to_ijk(points).T, np.float32, order=1, mode="constant", cval=np.nan,
-                             prefilter=False)
+    values = scan.values(points)
     values = values[np.isfinite(values)]
     return float(np.median(values[values >= np.median(values)])) if len(values) > 20 else float("nan")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from ..geometry.faces import Rim
 from ..geometry.frames import Frame
@@ -28,9 +27,7 @@ TRABECULAR_MM = 4.0
 
 def density(spine: Spine, vertebra: Vertebra, rims: tuple[Rim, Rim], flags: tuple[str, ...],
             settings: Mapping[str, Any]) -> Iterator[Measurement]:
-    """The record of one vertebra, where the image is a CT that shows it."""
-    if spine.image is None or spine.contrast != "CT":
-        return
+    """The record of one vertebra, where a CT shows it."""
     top, bottom = rims
     frame = vertebra.frame.at((top.middle + bottom.middle) / 2.0)
     width, depth = (top.half + bottom.half) / 2.0
@@ -38,21 +35,23 @@ def density(spine: Spine, vertebra: Vertebra, rims: tuple[Rim, Rim], flags: tupl
     half = SHARES * [width, depth, height]
     ellipsoid = frame.at(frame.to_ras(np.array([0.0, FORWARD * depth, 0.0])))
     points = ellipsoid.to_ras(_filled(half))
-    values = map_coordinates(spine.image.array, spine.image.to_ijk(points).T, np.float32, order=1, mode="constant",
-                             cval=np.nan, prefilter=False)
+    scan = spine.scan("CT", at=points)
+    if scan is None:
+        return
+    values = scan.values(points)
     if np.isnan(values).mean() > 0.02:
         return
     values = values[np.isfinite(values)]
-    flags = (*flags, "contrast_phase_unknown", *(("contrast_guessed",) if spine.contrast_guessed else ()))
+    flags = (*flags, "contrast_phase_unknown", *(("contrast_guessed",) if scan.contrast_guessed else ()))
     drawn = Geometry("contour", _outline(ellipsoid, half), sagittal(frame, ellipsoid.origin))
     if (values > DENSE_HU).mean() > DENSE_SHARE:
         flags = (*flags, "dense_material")
         yield Measurement("trabecular_density", vertebra.level, None, "[hnsf'U]", None, None, quality_of(flags), flags,
-                          (), drawn)
+                          (), drawn, scan.name)
         return
     independent = max(4.0 / 3.0 * np.pi * float(half.prod()) / TRABECULAR_MM**3, 1.0)
     yield graded("trabecular_density", vertebra.level, float(values.mean()), "[hnsf'U]",
-                 float(values.std() / np.sqrt(independent)), flags, drawn, settings)
+                 float(values.std() / np.sqrt(independent)), flags, drawn, settings, scan=scan.name)
 
 
 def _filled(half: FloatArray) -> FloatArray:

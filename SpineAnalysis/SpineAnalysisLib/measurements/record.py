@@ -71,6 +71,7 @@ class Measurement:
     :param uncertainty: one standard deviation, in ``unit``.
     :param unit: UCUM.
     :param grades: every published cut-off that applies; the first is the configured one.
+    :param scan: name of the scan whose intensities were measured; ``None`` for what only the labels tell.
     """
 
     key: str
@@ -83,6 +84,7 @@ class Measurement:
     flags: tuple[str, ...] = ()
     grades: tuple[Grade, ...] = ()
     geometry: Geometry | None = None
+    scan: str | None = None
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
@@ -103,7 +105,7 @@ class Measurement:
         return {
             "key": self.key, "level": None if self.level is None else str(self.level), "side": self.side,
             "value": _rounded(self.value), "unit": self.unit, "uncertainty": _rounded(self.uncertainty),
-            "quality": self.quality.value, "flags": list(self.flags),
+            "quality": self.quality.value, "flags": list(self.flags), "scan": self.scan,
             "grade": self.grade.as_dict() if self.grade else None,
             "other_grades": [g.as_dict() for g in self.grades[1:]],
             "geometry": self.geometry.as_dict() if self.geometry else None,

@@ -128,14 +128,18 @@ def _cards(spine: Spine, sections: Sequence[Section], measurements: Sequence[Mea
     return cards, footnotes
 
 
+_ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}
+
+
 def _facts(spine: Spine) -> list[tuple[str, str]]:
     """What was analyzed, without names, dates or paths."""
     first, last = spine.vertebrae[0].level, spine.vertebrae[-1].level
     facts = [("Levels", f"{first} to {last} ({len(spine.vertebrae)} vertebrae)")]
-    if spine.image is None:
+    if not spine.scans:
         facts.append(("Scan", "none; measured on the segmentation alone"))
-    else:
-        facts.append(("Scan", f"{spine.contrast or 'unspecified contrast'}, {_grid(spine.image.spacing)}"))
+    for scan in spine.scans:
+        kind = scan.name if scan.contrast else f"{scan.name}, unspecified contrast"
+        facts.append(("Scan", f"{kind}, {_grid(scan.volume.spacing)}{_ALIGNED[scan.alignment]}"))
     facts.append(("Segmentation", f"{len(spine.labels.structures)} structures, {_grid(spine.labels.spacing)}"))
     return facts
 

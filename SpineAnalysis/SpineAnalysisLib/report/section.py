@@ -13,7 +13,7 @@ from ..geometry.frames import Frame
 from ..measurements import registry
 from ..measurements.record import Measurement
 from ..measurements.registry import Definition
-from ..spine import Spine
+from ..spine import Scan, Spine
 from ..terminology import color_of
 from .pictures import INK, PAPER, TONES, Picture, bare_axes, outline, picture, scale_bar, show_scan
 from .reformat import regions, sample_image, sample_labels
@@ -106,9 +106,10 @@ def section_picture(spine: Spine, section: Section, definitions: Mapping[str, De
     points = section.frame.to_ras(np.stack([right, front, np.zeros_like(right)], axis=-1))
     figure = Figure(figsize=(_SIZE_IN, _SIZE_IN))
     axes = bare_axes(figure, center[0] + half, center[0] - half, center[1] - half, center[1] + half)
-    ink = INK if spine.image is None else PAPER
-    if spine.image is not None:
-        show_scan(axes, sample_image(spine.image, points), spine.contrast)
+    scan = _scan_of(spine, section)
+    ink = INK if scan is None else PAPER
+    if scan is not None:
+        show_scan(axes, sample_image(scan.volume, points), scan.contrast)
     else:
         for region in regions(sample_labels(spine.labels, points), spine.labels, fronts, rights):
             axes.contourf(region.columns, region.rows, region.field, levels=[0.5, 2.0], alpha=0.55,
@@ -120,7 +121,14 @@ def section_picture(spine: Spine, section: Section, definitions: Mapping[str, De
     for measurement in section.beside:
         _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED, ink)
     _orient(axes, section.frame, ink)
-    return picture(figure, _alt(section, definitions, spine.image is not None))
+    return picture(figure, _alt(section, definitions, scan is not None))
+
+
+def _scan_of(spine: Spine, section: Section) -> Scan | None:
+    """The scan that the leading record was measured on, as it lies there; otherwise the one that was segmented."""
+    named = next((scan for scan in spine.scans if scan.name == section.leading.scan), None)
+    scan = named or next(iter(spine.scans), None)
+    return None if scan is None else scan.near(section.frame.origin)
 
 
 def _outline_of_canal(spine: Spine, frame: Frame) -> list[FloatArray]:
