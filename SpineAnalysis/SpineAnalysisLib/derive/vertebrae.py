@@ -29,6 +29,8 @@ PEDICLE_ASIDE_MM, ABREAST_MM = (5.0, 24.0), 3.0
 """How far aside of the canal's middle a pedicle is looked for; and how near to it bone tells the canal's width."""
 PEDICLE_LENGTH_MM = 8.0
 """How far behind the body's back wall a pedicle is looked for."""
+LEAST_BRIDGE_MM3 = 60.0
+"""Less bone beside the canal, or behind the body at all, is no pedicle."""
 THINNEST = 4
 """The power with which bone counts less where a pedicle is thicker."""
 BODY_KINDS = frozenset({Kind.BODY, Kind.ENDPLATE})
@@ -139,6 +141,8 @@ def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
 def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
              body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
     """A point of the body's axis at the height of the bridges of bone beside the canal."""
+    if not _has_arch(bone):  # the corners of a body's concave back wall are no pedicles
+        return _estimated_pedicle(frame, body_points)
     place = frame.to_frame(bone.points())
     canal = frame.to_frame(canal_RAS)
     body = frame.to_frame(body_points)
@@ -153,10 +157,21 @@ def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
         inner = float(np.quantile(abreast, 0.02)) if len(abreast) else PEDICLE_ASIDE_MM[0]
         beside = place[(lateral > inner) & (lateral < PEDICLE_ASIDE_MM[1]), 1:]
         bridge = (beside[:, 0] > window[0]) & (beside[:, 0] < window[1])
-        if bridge.sum() * bone.volume.voxel_volume > 60.0:
+        if bridge.sum() * bone.volume.voxel_volume > LEAST_BRIDGE_MM3:
             heights.append(_isthmus_height(beside, window, step))
     if heights:
         return frame.to_ras(np.array([0.0, 0.0, np.mean(heights)])), ()
+    return _estimated_pedicle(frame, body_points)
+
+
+def _has_arch(bone: Bone) -> bool:
+    """Whether anything of the vertebra besides its body is labeled."""
+    behind = bone.volume.array if bone.body is None else bone.volume.array & ~bone.body.array
+    return behind.sum() * bone.volume.voxel_volume > LEAST_BRIDGE_MM3
+
+
+def _estimated_pedicle(frame: Frame, body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+    """The same point without pedicles: where they usually are."""
     extent = np.ptp(frame.to_frame(body_points)[:, 2])
     return frame.to_ras(np.array([0.0, 0.0, PEDICLE_SHARE * extent])), ("pedicle_height_estimated",)
 
