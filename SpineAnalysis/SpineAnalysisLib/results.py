@@ -23,8 +23,8 @@ from .measurements.registry import definitions
 MEASUREMENTS = "measurements.json"
 """Every results folder has it; a folder without it is not ours to replace."""
 
-_COLUMNS = ("key", "title", "level", "side", "value", "unit", "uncertainty", "quality", "flags", "scan", "grade",
-            "cutoff", "source")
+_COLUMNS = ("key", "title", "level", "side", "value", "word", "unit", "uncertainty", "quality", "flags", "scan",
+            "grade", "cutoff", "source")
 _PACKAGES = ("numpy", "scipy", "SimpleITK", "vtk", "slicer-core")
 
 

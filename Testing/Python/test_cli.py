@@ -120,8 +120,8 @@ def test_tables_say_what_the_records_say(whole_run: Path) -> None:
     records = json.loads((whole_run / "measurements.json").read_text("utf-8"))["records"]
     with (whole_run / "measurements.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["key", "title", "level", "side", "value", "unit", "uncertainty", "quality", "flags",
-                             "scan", "grade", "cutoff", "source"]
+    assert list(rows[0]) == ["key", "title", "level", "side", "value", "word", "unit", "uncertainty", "quality",
+                             "flags", "scan", "grade", "cutoff", "source"]
     assert [(r["key"], r["level"] or "", r["value"]) for r in records] == [
         (r["key"], r["level"], float(r["value"]) if r["value"] else None) for r in rows]
     graded = [(row, record["grade"]) for row, record in zip(rows, records, strict=True) if record["grade"]]

@@ -23,6 +23,9 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "vertebra_from_cord_label": (_LIMITED, "the vertebra is known only from the label of the cord beside it"),
     "orientation_from_scanner": (_LIMITED, "forward is the scanner's, as no vertebral body is labeled"),
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
+    "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
+    "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
+                               "is not seen"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
     NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
     "supine": (_GOOD, "measured lying down, which is not standing"),

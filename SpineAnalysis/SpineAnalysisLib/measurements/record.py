@@ -1,6 +1,7 @@
 """One measurement, as in the dictionary of measurements."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Literal
@@ -72,6 +73,8 @@ class Measurement:
     :param unit: UCUM.
     :param grades: every published cut-off that applies; the first is the configured one.
     :param scan: name of the scan whose intensities were measured; ``None`` for what only the labels tell.
+    :param word: what a categorical value is called; its ``value`` is the number of the category.
+    :param probabilities: word -> probability of every category that was weighed.
     """
 
     key: str
@@ -85,6 +88,8 @@ class Measurement:
     grades: tuple[Grade, ...] = ()
     geometry: Geometry | None = None
     scan: str | None = None
+    word: str = ""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
@@ -104,7 +109,9 @@ class Measurement:
         """The JSON record."""
         return {
             "key": self.key, "level": None if self.level is None else str(self.level), "side": self.side,
-            "value": _rounded(self.value), "unit": self.unit, "uncertainty": _rounded(self.uncertainty),
+            "value": _rounded(self.value), "word": self.word or None, "unit": self.unit,
+            "uncertainty": _rounded(self.uncertainty),
+            "probabilities": {word: round(share, 4) for word, share in self.probabilities.items()} or None,
             "quality": self.quality.value, "flags": list(self.flags), "scan": self.scan,
             "grade": self.grade.as_dict() if self.grade else None,
             "other_grades": [g.as_dict() for g in self.grades[1:]],

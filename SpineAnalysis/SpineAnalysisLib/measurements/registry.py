@@ -28,6 +28,7 @@ class Definition:
     :param codes: coding scheme -> (code, meaning).
     :param decimals: digits that people are shown.
     :param draw: whether its geometry is worth a markup of its own in the scene.
+    :param words: what the values of a categorical measurement are called.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Definition:
     codes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     decimals: int = 1
     draw: bool = False
+    words: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

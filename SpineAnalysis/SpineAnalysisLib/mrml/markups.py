@@ -176,7 +176,7 @@ def _say_value(node: Any, record: Measurement, definition: Definition) -> None:
     measurement = slicer.vtkMRMLStaticMeasurement()
     measurement.SetName(record.key)
     measurement.SetUnits(pretty_unit(record.unit))
-    measurement.SetPrintFormat(f"%.{definition.decimals}f %s")
+    measurement.SetPrintFormat(record.word or f"%.{definition.decimals}f %s")
     measurement.SetValue(record.value)
     node.AddMeasurement(measurement)
     node.UpdateAllMeasurements()

@@ -14,9 +14,10 @@ from .results import ResultFolder
 
 _COLUMNS = {
     "key": vtk.vtkStringArray, "measurement": vtk.vtkStringArray, "level": vtk.vtkStringArray,
-    "side": vtk.vtkStringArray, "value": vtk.vtkDoubleArray, "unit": vtk.vtkStringArray,
-    "uncertainty": vtk.vtkDoubleArray, "quality": vtk.vtkStringArray, "flags": vtk.vtkStringArray,
-    "scan": vtk.vtkStringArray, "grade": vtk.vtkStringArray, "cutoff": vtk.vtkStringArray, "source": vtk.vtkStringArray,
+    "side": vtk.vtkStringArray, "value": vtk.vtkDoubleArray, "word": vtk.vtkStringArray,
+    "unit": vtk.vtkStringArray, "uncertainty": vtk.vtkDoubleArray, "quality": vtk.vtkStringArray,
+    "flags": vtk.vtkStringArray, "scan": vtk.vtkStringArray, "grade": vtk.vtkStringArray,
+    "cutoff": vtk.vtkStringArray, "source": vtk.vtkStringArray,
 }
 _COLORS = ((0.13, 0.40, 0.67), (0.85, 0.37, 0.01), (0.42, 0.24, 0.60), (0.20, 0.60, 0.25))
 _MARK_COLOR = (0.35, 0.35, 0.35)
@@ -43,7 +44,7 @@ def _row(record: Measurement, definition: Definition | None) -> dict[str, Any]:
     return {
         "key": record.key, "measurement": definition.title if definition else record.key,
         "level": "" if record.level is None else str(record.level), "side": record.side or "",
-        "value": np.nan if record.value is None else record.value, "unit": record.unit,
+        "value": np.nan if record.value is None else record.value, "word": record.word, "unit": record.unit,
         "uncertainty": np.nan if record.uncertainty is None else record.uncertainty,
         "quality": record.quality.value, "flags": "; ".join(record.flags),
         "scan": record.scan or "", "grade": grade.label if grade else "", "cutoff": grade.cutoff if grade else "",

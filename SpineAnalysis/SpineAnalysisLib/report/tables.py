@@ -179,14 +179,22 @@ def cell(measurement: Measurement, definition: Definition, references: Reference
     shown += [g for g in measurement.grades[1:] if g.severity == measurement.severity > shown[0].severity][:1]
     for hidden in measurement.grades:
         references.cite_grade(definition.title, hidden)
-    value, uncertainty = measurement.value, measurement.uncertainty
+    value, uncertainty = measurement.value, None if measurement.word else measurement.uncertainty
     return Cell(
         measurement.key, _level_name(measurement.level),
-        None if value is None else number(value, definition.decimals),
+        None if value is None else _said(measurement, value, definition),
         None if uncertainty is None or value is None else number(uncertainty, definition.decimals),
         pretty_unit(measurement.unit),
         tuple(Chip(g.label, g.severity, pretty_text(g.cutoff), references.cite(g.source)) for g in shown),
         footnotes.marks(measurement))
+
+
+def _said(measurement: Measurement, value: float, definition: Definition) -> str:
+    """A number, or a category's name with its probability where that is known."""
+    if not measurement.word:
+        return number(value, definition.decimals)
+    share = measurement.probabilities.get(measurement.word)
+    return measurement.word if share is None else f"{measurement.word} ({share:.0%})"
 
 
 def level_order(level: Level | Segment | None) -> tuple[int, int]:
