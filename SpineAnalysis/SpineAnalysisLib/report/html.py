@@ -85,6 +85,16 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
             "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
 
 
+def key_pictures(analysis: Analysis) -> list[tuple[str, Picture]]:
+    """The pictures worth keeping on their own, each with its title: the spine from the side, and the worst levels."""
+    spine, measurements = analysis.spine, analysis.measurements
+    severities = level_severities(measurements)
+    with house_style():
+        whole = sagittal_picture(spine, SagittalSurface.of(spine), severities)
+        return [("spine", whole), *((str(section.level), section_picture(spine, section, registry.definitions()))
+                                    for section in chosen_sections(measurements, severities)[:MAX_SECTIONS])]
+
+
 def level_severities(measurements: Sequence[Measurement]) -> dict[Level | Segment, Severity]:
     """Worst grade of each level, head to foot."""
     worst: dict[Level | Segment, Severity] = {}

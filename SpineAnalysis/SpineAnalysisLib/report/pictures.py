@@ -4,12 +4,13 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -53,18 +54,33 @@ _STYLE = {
     "legend.frameon": False, "figure.facecolor": PAPER, "image.composite_image": False,
 }
 
+_RASTER_DPI = 192.0  # twice that of a page on a screen
 _PIXELATED = b'style="image-rendering:crisp-edges;image-rendering:pixelated"'
 """Written by matplotlib to pictures that it does not resample itself; browsers enlarge more smoothly without."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """:param uri: ``data:`` address; :param alt: what it shows, for those who cannot see it."""
+    """:param uri: ``data:`` address; :param alt: what it shows, for those who cannot see it.
+
+    :param figure: what was drawn, for other formats than the page's.
+    :param orientation: the patient's sides at the picture's right and lower edge (as "P", "I"); empty where mixed.
+    """
 
     uri: str
     alt: str
     width_px: int
     height_px: int
+    figure: Figure = field(repr=False, compare=False)
+    orientation: tuple[str, str] = ("", "")
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """(rows, columns, 3) RGB, twice as fine as on the page."""
+        with house_style():
+            canvas = FigureCanvasAgg(self.figure)
+            self.figure.set_dpi(_RASTER_DPI)
+            canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 @contextmanager
@@ -76,14 +92,14 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def picture(figure: Figure, alt: str) -> Picture:
+def picture(figure: Figure, alt: str, orientation: tuple[str, str] = ("", "")) -> Picture:
     """The figure as SVG that is the same byte for byte whenever it is drawn."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = buffer.getvalue().replace(_PIXELATED, b"")
     uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
     width, height = figure.get_size_inches() * 96.0
-    return Picture(uri, alt, round(width), round(height))
+    return Picture(uri, alt, round(width), round(height), figure, orientation)
 
 
 def bare_axes(figure: Figure, left: float, right: float, bottom: float, top: float) -> Axes:

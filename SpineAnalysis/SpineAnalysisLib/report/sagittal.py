@@ -46,7 +46,7 @@ def sagittal_picture(spine: Spine, surface: SagittalSurface, severities: Mapping
     _name_vertebrae(axes, spine, surface, severities, ink)
     _mark_segments(axes, spine, surface, severities, scale)
     _orient(axes, ink)
-    return picture(figure, _alt(spine, severities))
+    return picture(figure, _alt(spine, severities), ("P", "I"))
 
 
 def _trimmed(values: FloatArray, columns: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -121,7 +121,8 @@ def section_picture(spine: Spine, section: Section, definitions: Mapping[str, De
     for measurement in section.beside:
         _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED, ink)
     _orient(axes, section.frame, ink)
-    return picture(figure, _alt(section, definitions, scan is not None))
+    sides = _letters(section.frame.right)[1], _letters(section.frame.anterior)[1]
+    return picture(figure, _alt(section, definitions, scan is not None), sides)
 
 
 def _scan_of(spine: Spine, section: Section) -> Scan | None:

@@ -1,0 +1,240 @@
+"""DICOM results: valid, of the right patient, and with the same numbers when they are read back."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from scan_files import PATIENT, noise, save, slice_dataset, write
+from scipy.spatial.transform import Rotation
+
+from SpineAnalysisLib.analysis import Analysis, analyze
+from SpineAnalysisLib.anatomy import Level
+from SpineAnalysisLib.errors import InputError
+from SpineAnalysisLib.measurements.registry import definitions
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.reading.image import ReadImage, read_image
+from SpineAnalysisLib.report.dicom.measurements import concept
+from SpineAnalysisLib.report.dicom.segmentation import segmentation, segmented_values
+from SpineAnalysisLib.report.dicom.source import PRIVATE_SCHEME, RAS_TO_LPS, Source
+from SpineAnalysisLib.report.dicom.write import write_dicom
+from SpineAnalysisLib.report.html import write_report
+from SpineAnalysisLib.terminology import structure_from_codes
+from SpineAnalysisLib.volume import LabelMap, Volume
+
+STUDY = {"StudyInstanceUID": "1.2.840.99999.71.1", "FrameOfReferenceUID": "1.2.840.99999.71.2",
+         "StudyDate": "20200102", "StudyTime": "101112", "StudyID": "7", "AccessionNumber": "A77",
+         "PatientBirthDate": "19700101", "PatientSex": "F", "ReferringPhysicianName": "ROE^RICHARD",
+         "InstitutionName": "General", "PatientID": "PAT-4711-X", "SpecificCharacterSet": "ISO_IR 100"}
+IDENTIFYING = (PATIENT, "PAT-4711-X", "ROE^RICHARD", "19700101", "20200102", *list(STUDY.values())[:2])
+
+
+def write_scan(volume: Volume, folder: Path) -> None:
+    """A volume as a series of its slices along k."""
+    affine = RAS_TO_LPS @ volume.ijk_to_ras
+    steps = affine[:3, :3] / volume.spacing
+    for k in range(volume.shape[2]):
+        made = slice_dataset(
+            volume.array[:, :, k].T.astype(np.uint16), affine[:3, 3] + k * affine[:3, 2], instance=k + 1,
+            series="1.2.840.99999.71.3", orientation=[*steps[:, 0], *steps[:, 1]],
+            PixelSpacing=[volume.spacing[1], volume.spacing[0]], SliceThickness=volume.spacing[2], **STUDY)
+        save(made, folder / f"{k}.dcm")
+
+
+@pytest.fixture(scope="module")
+def labels() -> LabelMap:
+    """Three vertebrae on an oblique grid of sagittal slices."""
+    phantom = Phantom(SpineSpec.typical(Level.L3, Level.L5))
+    grid = phantom.grid(2.0)
+    found = phantom.labels(grid, split=True)
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("xyz", [4.0, -7.0, 11.0], degrees=True).as_matrix()
+    return found.transformed(tilt)
+
+
+@pytest.fixture(scope="module")
+def scan(labels: LabelMap, tmp_path_factory: pytest.TempPathFactory) -> ReadImage:
+    folder = tmp_path_factory.mktemp("scan")
+    write_scan(labels.with_array(np.random.default_rng(1).integers(1, 900, labels.shape)), folder)
+    return read_image([folder])
+
+
+@pytest.fixture(scope="module")
+def analysis(labels: LabelMap) -> Analysis:
+    return analyze(None, labels)
+
+
+@pytest.fixture(scope="module")
+def page(analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(analysis, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(analysis: Analysis, scan: ReadImage, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out") / "dicom"
+    write_dicom(analysis, scan.dicom_files, page, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def anonymous(analysis: Analysis, scan: ReadImage, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("anonymous") / "dicom"
+    write_dicom(analysis, scan.dicom_files, page, folder, deidentify=True)
+    return folder
+
+
+@pytest.mark.parametrize("folder", ["written", "anonymous"])
+def test_a_validator_finds_no_error(folder: str, request: pytest.FixtureRequest) -> None:
+    validator, dumper = shutil.which("dciodvfy"), shutil.which("dsrdump")
+    if validator is None or dumper is None:
+        pytest.skip("dicom3tools or dcmtk is not installed")
+    files = sorted(request.getfixturevalue(folder).glob("*.dcm"))
+    assert {"measurements.dcm", "segmentation.dcm", "key_image_1.dcm"} <= {f.name for f in files}
+    for file in files:
+        said = subprocess.run([validator, file], capture_output=True, text=True, check=False).stderr
+        assert [line for line in said.splitlines() if line.startswith(("Error", "Abort"))] == [], file.name
+    report = next(file for file in files if file.stem == "measurements")
+    dumped = subprocess.run([dumper, report], capture_output=True, text=True, check=True)
+    assert "Imaging Measurement Report" in dumped.stdout
+    assert not [line for line in dumped.stderr.splitlines() if line.startswith("E:")]
+
+
+def test_every_number_comes_back(analysis: Analysis, written: Path) -> None:
+    groups = {item.tracking_identifier: item for item in _groups(written)}
+    measured = [m for m in analysis.measurements if m.value is not None]
+    assert len(groups) == len(measured) > 30
+    for record in measured:
+        group = groups[" ".join(filter(None, [record.key, str(record.level), record.side]))]
+        (value,) = group.get_measurements()
+        assert value.value == pytest.approx(record.value, abs=6e-5)
+        assert value.unit.value == record.unit
+        assert value.name == concept(definitions()[record.key])
+        assert len(group.finding_sites) == (2 if str(record.level) in RANGES else 1)
+        laterality = {str(site.laterality.meaning).lower() for site in group.finding_sites if site.laterality}
+        assert laterality == ({record.side} if record.side else set())
+        if record.uncertainty is not None:
+            (spread,) = [i for i in value[0].ContentSequence if "upper" in i.ConceptNameCodeSequence[0].CodeMeaning]
+            assert float(spread.MeasuredValueSequence[0].NumericValue) == pytest.approx(record.uncertainty, abs=6e-5)
+            assert spread.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == record.unit
+
+
+RANGES = {"L3-L5"}
+
+
+def _groups(folder: Path) -> list[highdicom.sr.MeasurementsAndQualitativeEvaluations]:
+    report = highdicom.sr.srread(folder / "measurements.dcm").content
+    return [*report.get_image_measurement_groups(), *report.get_volumetric_roi_measurement_groups()]
+
+
+def test_contours_lie_where_they_were_measured(analysis: Analysis, written: Path) -> None:
+    record = analysis.measurement("canal_area", "L4")
+    assert record is not None
+    assert record.geometry is not None
+    (group,) = [g for g in _groups(written) if g.tracking_identifier == "canal_area L4"]
+    (region,) = group.get_measurements()[0].referenced_coordinates
+    points = region.value @ RAS_TO_LPS[:3, :3]
+    np.testing.assert_allclose(points[:-1], record.geometry.points_RAS, atol=1e-3)
+    np.testing.assert_allclose(points[-1], points[0])
+    assert region.ReferencedFrameOfReferenceUID == STUDY["FrameOfReferenceUID"]
+
+
+def test_what_has_no_contour_refers_to_its_segment(analysis: Analysis, written: Path) -> None:
+    segments = pydicom.dcmread(written / "segmentation.dcm")
+    report = highdicom.sr.srread(written / "measurements.dcm").content
+    (group,) = [g for g in report.get_volumetric_roi_measurement_groups()
+                if g.tracking_identifier == "vertebra_volume L4"]
+    reference = group.referenced_segment
+    assert reference.referenced_sop_instance_uid == segments.SOPInstanceUID
+    (number,) = reference[0].referenced_segment_numbers
+    assert segments.SegmentSequence[number - 1].SegmentLabel == "L4 body"
+
+
+def test_segments_come_back(analysis: Analysis, written: Path) -> None:
+    labels = analysis.spine.labels
+    read = highdicom.seg.segread(written / "segmentation.dcm")
+    values = segmented_values(labels)
+    volume = read.get_volume(combine_segments=True)
+    index = np.argwhere(volume.array)
+    ras = (RAS_TO_LPS @ volume.affine)[:3, :3] @ index.T + (RAS_TO_LPS @ volume.affine)[:3, 3:]
+    ijk = labels.to_ijk(ras.T)
+    np.testing.assert_allclose(ijk, ijk.round(), atol=1e-3)
+    again = np.zeros(labels.shape, int)
+    again[tuple(ijk.round().astype(int).T)] = np.array([0, *values])[volume.array[tuple(index.T)]]
+    np.testing.assert_array_equal(again, np.where(np.isin(labels.array, values), labels.array, 0))
+
+
+def test_segments_are_coded(analysis: Analysis, written: Path) -> None:
+    labels = analysis.spine.labels
+    read = pydicom.dcmread(written / "segmentation.dcm")
+    assert len(read.SegmentSequence) == len(segmented_values(labels))
+    for item, value in zip(read.SegmentSequence, segmented_values(labels), strict=True):
+        region = item.get("AnatomicRegionSequence")
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        found = structure_from_codes(kind.CodeValue, "", region[0].CodeValue if region else "")
+        assert found is not None
+        assert (found.kind, found.level) == (labels.structures[value].kind, labels.structures[value].level)
+        assert item.SegmentLabel == str(labels.structures[value])
+
+
+def test_results_belong_to_the_scan(written: Path) -> None:
+    found = [pydicom.dcmread(file) for file in sorted(written.glob("*.dcm"))]
+    for dataset in found:
+        assert dataset.PatientName == PATIENT
+        assert dataset.StudyInstanceUID == STUDY["StudyInstanceUID"]
+    assert len({d.SOPInstanceUID for d in found}) == len(found)
+    assert len({d.SeriesNumber for d in found}) == len({d.SeriesInstanceUID for d in found})
+
+
+def test_nothing_identifies_anybody_on_request(anonymous: Path) -> None:
+    files = sorted(anonymous.glob("*.dcm"))
+    for file in files:
+        content = file.read_bytes()
+        assert [word for word in IDENTIFYING if word.encode() in content] == [], file.name
+        assert pydicom.dcmread(file).PatientIdentityRemoved == "YES"
+    studies = {pydicom.dcmread(file).StudyInstanceUID for file in files}
+    assert len(studies) == 1
+
+
+def test_key_images_show_the_spine(written: Path) -> None:
+    image = pydicom.dcmread(written / "key_image_1.dcm")
+    pixels = image.pixel_array
+    assert pixels.shape == (image.Rows, image.Columns, 3)
+    assert pixels.std() > 10
+    assert list(image.PatientOrientation) == ["P", "F"]
+    assert image.BurnedInAnnotation == "NO"
+
+
+def test_own_codes_name_their_scheme(written: Path) -> None:
+    report = pydicom.dcmread(written / "measurements.dcm")
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == PRIVATE_SCHEME
+
+
+def test_a_scan_without_dicom_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    write(tmp_path / "scan.nrrd", noise())
+    with pytest.raises(InputError, match="belong to a DICOM scan"):
+        Source.of_files([tmp_path / "scan.nrrd"])
+    with pytest.raises(InputError, match="belong to a DICOM scan"):
+        Source.of_files([])
+
+
+def test_a_scan_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
+    made = slice_dataset(np.ones((4, 4), np.uint16), (0, 0, 0))
+    with pytest.raises(InputError, match="frame of reference"):
+        Source.of_files([save(made, tmp_path / "1.dcm")])
+
+
+def test_real_headers_are_enough(labels: LabelMap, real_data) -> None:
+    """Character sets and gaps of a real study; the spine is computed and laid into its middle."""
+    image = read_image([real_data("lumbar_subject_cc0/dicom/mr15_t2_sag")])
+    shift = np.eye(4)
+    shift[:3, 3] = image.volume.to_ras(np.array(image.volume.shape) / 2) - labels.to_ras(np.array(labels.shape) / 2)
+    made: Dataset = segmentation(labels.transformed(shift), Source.of_files(image.dicom_files))
+    assert made.FrameOfReferenceUID == pydicom.dcmread(image.dicom_files[0]).FrameOfReferenceUID
+    assert len(made.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == len(image.dicom_files)
