@@ -3,12 +3,9 @@
 import argparse
 import contextlib
 import errno
-import os
-import signal
 import sys
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +13,14 @@ from . import __version__
 from .anatomy import Level
 from .errors import Cancelled, InputError
 from .progress import Progress, part, silent, step
+from .terminal import ended_tidily, libraries_silenced, shown
 
 # What computes is imported by the commands, so that help and usage errors come at once.
 if TYPE_CHECKING:
     from .analysis import Analysis
     from .labeling.label import Anchor
     from .reading.segmentation import ReadSegmentation
+    from .report.dicom.source import Source
     from .schemes import LabeledInput
 
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     verbose = getattr(arguments, "verbose", False)
     try:
-        with _ended_tidily(), contextlib.nullcontext() if verbose else _libraries_silenced():
+        with ended_tidily(), contextlib.nullcontext() if verbose else libraries_silenced():
             arguments.command(arguments)
     except InputError as error:
         return _fail(BAD_INPUT, str(error))
@@ -89,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a vertebra that you know, by a point in its body in RAS mm, as in L5@1.5,-20,30; names the others")
     add("--count-from", choices=["C2", "sacrum", "ribs"],
         help="where to count levels from, instead of the labels' names")
+    add("--dicom", action="store_true",
+        help="write DICOM segmentation, structured report, document and key images too; needs a DICOM scan")
+    add("--deidentify", action="store_true", help="let the DICOM results name nobody and lie in a study of their own")
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     loudness = run.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
@@ -103,14 +105,33 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if not arguments.image and not arguments.segmentation:
         raise InputError("There is nothing to analyze; pass a scan, a segmentation of it with --segmentation, or both.")
-    listening = contextlib.nullcontext(silent) if arguments.quiet else _shown()
+    source = _dicom_source(arguments) if arguments.dicom else None
+    listening = contextlib.nullcontext(silent) if arguments.quiet else shown()
     with output_folder(arguments.output, arguments.overwrite) as folder, listening as progress:
         analysis = _analyze(arguments, part(progress, 0.0, 0.6))
-        _write(analysis, folder, part(progress, 0.6, 1.0))
+        _write(analysis, folder, part(progress, 0.6, 0.9))
+        missing = () if source is None else _write_dicom(analysis, source, folder, part(progress, 0.9, 1.0))
     if arguments.quiet:
         print(arguments.output)
     else:
         _print_summary(analysis, arguments.output)
+        for sentence in missing:
+            print("Note:", sentence)
+
+
+def _dicom_source(arguments: argparse.Namespace) -> "Source":
+    """The scan that DICOM results will belong to, before anything is computed."""
+    from .reading.dicom import series_files
+    from .report.dicom.source import Source
+
+    found = Source.of_files(series_files(arguments.image, arguments.series))
+    return found.deidentified() if arguments.deidentify else found
+
+
+def _write_dicom(analysis: "Analysis", source: "Source", folder: Path, progress: Progress) -> tuple[str, ...]:
+    from .report.dicom.write import write_dicom
+
+    return write_dicom(analysis, source, folder / REPORT, folder / "dicom", progress)
 
 
 def _write(analysis: "Analysis", folder: Path, progress: Progress) -> None:
@@ -218,63 +239,6 @@ def _engines(_arguments: argparse.Namespace) -> None:
     for engine in KNOWN_ENGINES.values():
         state = f"installed, run it by: {engine.command}" if engine.installed else f"get it by: {engine.install}"
         print(f"{engine.name:18}{engine.title} ({engine.scans}; {engine.license}; {engine.url}); {state}")
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator[Progress]:
-    """Progress on standard error: a bar on a terminal, a line for each new step elsewhere."""
-    if not sys.stderr.isatty():
-        last = ""
-
-        def say(_fraction: float, message: str) -> None:
-            nonlocal last
-            if message != last:
-                print(message, file=sys.stderr, flush=True)
-                last = message
-
-        yield say
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-               TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda fraction, message: bar.update(task, completed=fraction, description=message)
-
-
-@contextlib.contextmanager
-def _ended_tidily() -> Iterator[None]:
-    """Let a request to end (kill, docker stop, a closed terminal) interrupt like Ctrl+C, so that nothing is left."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    taken = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]  # not what nohup wants ignored
-    for number in taken:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _libraries_silenced() -> Iterator[None]:
-    """Keep what C++ libraries write to the process's standard error away from the user.
-
-    Python's own messages still appear: for that time they go to a copy of the stream.
-    """
-    sys.stderr.flush()
-    with Path(os.devnull).open("w") as sink, os.fdopen(os.dup(2), "w") as errors, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        os.dup2(sink.fileno(), 2)
-        try:
-            with contextlib.redirect_stderr(errors):
-                yield
-        finally:
-            errors.flush()
-            os.dup2(errors.fileno(), 2)
 
 
 if __name__ == "__main__":

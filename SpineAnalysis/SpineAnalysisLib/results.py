@@ -74,6 +74,8 @@ def _move(partial: Path, target: Path) -> None:
         return
     (target / MEASUREMENTS).unlink(missing_ok=True)
     for path in sorted(partial.iterdir(), key=lambda path: path.name == MEASUREMENTS):
+        if path.is_dir():
+            shutil.rmtree(target / path.name, ignore_errors=True)
         path.replace(target / path.name)
 
 

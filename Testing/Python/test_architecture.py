@@ -30,7 +30,7 @@ ROOMS = (
     {"analysis"},
     {"headless", "phantoms", "reading", "results"},
     {"report"},
-    {"mrml"},
+    {"mrml", "terminal"},
     {"cli"},
 )
 MAY_KNOW_SLICER = {"headless", "mrml", "cli"}

@@ -12,17 +12,21 @@ from pydicom.dataset import Dataset
 from scan_files import PATIENT, noise, save, slice_dataset, write
 from scipy.spatial.transform import Rotation
 
+from SpineAnalysisLib import cli
 from SpineAnalysisLib.analysis import Analysis, analyze
 from SpineAnalysisLib.anatomy import Level
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.measurements.registry import definitions
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
-from SpineAnalysisLib.reading.image import ReadImage, read_image
+from SpineAnalysisLib.progress import Progress
+from SpineAnalysisLib.reading.dicom import series_files
+from SpineAnalysisLib.reading.image import read_image
 from SpineAnalysisLib.report.dicom.measurements import concept
 from SpineAnalysisLib.report.dicom.segmentation import segmentation, segmented_values
 from SpineAnalysisLib.report.dicom.source import PRIVATE_SCHEME, RAS_TO_LPS, Source
 from SpineAnalysisLib.report.dicom.write import write_dicom
 from SpineAnalysisLib.report.html import write_report
+from SpineAnalysisLib.results import write_measurements
 from SpineAnalysisLib.terminology import structure_from_codes
 from SpineAnalysisLib.volume import LabelMap, Volume
 
@@ -57,10 +61,15 @@ def labels() -> LabelMap:
 
 
 @pytest.fixture(scope="module")
-def scan(labels: LabelMap, tmp_path_factory: pytest.TempPathFactory) -> ReadImage:
+def scan(labels: LabelMap, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scan")
     write_scan(labels.with_array(np.random.default_rng(1).integers(1, 900, labels.shape)), folder)
-    return read_image([folder])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(scan: Path) -> Source:
+    return Source.of_files(series_files([scan], None))
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +85,16 @@ def page(analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(analysis: Analysis, scan: ReadImage, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(analysis: Analysis, source: Source, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out") / "dicom"
-    write_dicom(analysis, scan.dicom_files, page, folder)
+    write_dicom(analysis, source, page, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def anonymous(analysis: Analysis, scan: ReadImage, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def anonymous(analysis: Analysis, source: Source, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("anonymous") / "dicom"
-    write_dicom(analysis, scan.dicom_files, page, folder, deidentify=True)
+    write_dicom(analysis, source.deidentified(), page, folder)
     return folder
 
 
@@ -230,11 +239,36 @@ def test_a_scan_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
         Source.of_files([save(made, tmp_path / "1.dcm")])
 
 
+def test_the_command_line_writes_them(analysis: Analysis, scan: Path, page: Path, tmp_path: Path,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_light(analysis: Analysis, folder: Path, _progress: Progress) -> None:
+        write_measurements(analysis, folder)
+        shutil.copy(page, folder / cli.REPORT)
+
+    monkeypatch.setattr(cli, "_analyze", lambda _arguments, _progress: analysis)
+    monkeypatch.setattr(cli, "_write", write_light)
+    command = ["run", str(scan), "-o", str(tmp_path / "out"), "--dicom", "--deidentify", "--quiet"]
+    assert cli.main(command) == cli.DONE
+    assert cli.main([*command, "--overwrite"]) == cli.DONE
+    files = {path.name for path in (tmp_path / "out" / "dicom").iterdir()}
+    assert {"segmentation.dcm", "measurements.dcm", "key_image_1.dcm"} <= files
+    assert pydicom.dcmread(tmp_path / "out" / "dicom" / "measurements.dcm").PatientIdentityRemoved == "YES"
+
+
+def test_the_command_line_wants_a_dicom_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "scan.nrrd", noise())
+    command = ["run", str(tmp_path / "scan.nrrd"), "-o", str(tmp_path / "out"), "--dicom", "--quiet"]
+    assert cli.main(command) == cli.BAD_INPUT
+    assert "belong to a DICOM scan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_real_headers_are_enough(labels: LabelMap, real_data) -> None:
     """Character sets and gaps of a real study; the spine is computed and laid into its middle."""
-    image = read_image([real_data("lumbar_subject_cc0/dicom/mr15_t2_sag")])
+    folder = real_data("lumbar_subject_cc0/dicom/mr15_t2_sag")
+    image, files = read_image([folder]), series_files([folder], None)
     shift = np.eye(4)
     shift[:3, 3] = image.volume.to_ras(np.array(image.volume.shape) / 2) - labels.to_ras(np.array(labels.shape) / 2)
-    made: Dataset = segmentation(labels.transformed(shift), Source.of_files(image.dicom_files))
-    assert made.FrameOfReferenceUID == pydicom.dcmread(image.dicom_files[0]).FrameOfReferenceUID
-    assert len(made.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == len(image.dicom_files)
+    made: Dataset = segmentation(labels.transformed(shift), Source.of_files(files))
+    assert made.FrameOfReferenceUID == pydicom.dcmread(files[0]).FrameOfReferenceUID
+    assert len(made.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == len(files) == 15

@@ -79,6 +79,18 @@ def read(paths: Sequence[Path], series: str | None) -> DicomVolume:
     return DicomVolume(raw, of_dicom(chosen.header), files, f"DICOM {modality} series of {len(stack)} slices")
 
 
+def series_files(paths: Sequence[Path], series: str | None) -> tuple[Path, ...]:
+    """The files that :func:`read` would read; none where there is no DICOM.
+
+    :raises InputError: as it does, for what headers tell.
+    """
+    if not paths or not (paths[0].is_dir() or (paths[0].is_file() and is_dicom(paths[0]))):
+        return ()
+    chosen = _choose(_group(_headers(_candidates(paths))), series, paths)
+    stack, _ = main_stack(chosen.slices, chosen.label)
+    return tuple(dict.fromkeys(s.path for s in stack))
+
+
 def _candidates(paths: Sequence[Path]) -> list[Path]:
     """The files to look at: a folder means all below it, a single file its folder."""
     if len(paths) > 1:

@@ -28,7 +28,6 @@ class ReadImage:
     :param description: one line about the source.
     :param sha256: of the files that went into it.
     :param notes: sentences about what the reader left out or assumed.
-    :param dicom_files: that it was read from; none for other formats.
     """
 
     volume: Volume
@@ -36,7 +35,6 @@ class ReadImage:
     description: str
     sha256: str
     notes: tuple[str, ...] = ()
-    dicom_files: tuple[Path, ...] = ()
 
 
 def read_image(paths: Sequence[Path], series: str | None = None) -> ReadImage:
@@ -67,8 +65,7 @@ def _from_dicom(paths: Sequence[Path], series: str | None) -> ReadImage:
     array, notes = _checked(found.raw)
     hint = found.hint
     return ReadImage(Volume(array, found.raw.ijk_to_ras, hint[0] if hint else "Scan"), hint,
-                     _describe(found.description, array), digest(found.files), (*found.raw.notes, *notes),
-                     found.files)
+                     _describe(found.description, array), digest(found.files), (*found.raw.notes, *notes))
 
 
 def read_file(path: Path, role: str) -> RawImage:

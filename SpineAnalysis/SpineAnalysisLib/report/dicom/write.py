@@ -1,6 +1,6 @@
 """All DICOM results of one analysis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +17,19 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def write_dicom(analysis: Analysis, files: Sequence[Path], page: Path, folder: Path, *, deidentify: bool = False,
+def write_dicom(analysis: Analysis, source: Source, page: Path, folder: Path,
                 progress: Progress = silent) -> tuple[str, ...]:
-    """Segmentation, structured report, report and key images as ``*.dcm`` of the scan's patient and study.
+    """Segmentation, structured report, report and key images as ``*.dcm`` of the source's patient and study.
 
     They carry new UIDs and the time of writing, as DICOM asks for; everything else is the same for the same input.
 
-    :param files: of the scan's DICOM series.
+    :param source: the scan's series, with or without identity.
     :param page: the report as HTML.
     :param folder: made if need be.
-    :param deidentify: whether the objects belong to nobody, in a study of their own.
     :return: sentences about what could not be written.
-    :raises InputError: for a scan that is no usable DICOM series.
+    :raises InputError: for labels that DICOM cannot hold.
     :raises Cancelled: by ``progress``.
     """
-    source = Source.of_files(files)
-    if deidentify:
-        source = source.deidentified()
     folder.mkdir(parents=True, exist_ok=True)
     for name, made in _objects(analysis, source, page, folder, progress):
         made.BodyPartExamined = "SPINE"

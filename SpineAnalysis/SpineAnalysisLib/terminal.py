@@ -1,0 +1,68 @@
+"""What the command line does to its terminal: progress, tidy ends, and silence of C++ libraries."""
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from .progress import Progress
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[Progress]:
+    """Progress on standard error: a bar on a terminal, a line for each new step elsewhere."""
+    if not sys.stderr.isatty():
+        last = ""
+
+        def say(_fraction: float, message: str) -> None:
+            nonlocal last
+            if message != last:
+                print(message, file=sys.stderr, flush=True)
+                last = message
+
+        yield say
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+               TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda fraction, message: bar.update(task, completed=fraction, description=message)
+
+
+@contextlib.contextmanager
+def ended_tidily() -> Iterator[None]:
+    """Let a request to end (kill, docker stop, a closed terminal) interrupt like Ctrl+C, so that nothing is left."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]  # not what nohup wants ignored
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep what C++ libraries write to the process's standard error away from the user.
+
+    Python's own messages still appear: for that time they go to a copy of the stream.
+    """
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as sink, os.fdopen(os.dup(2), "w") as errors, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(sink.fileno(), 2)
+        try:
+            with contextlib.redirect_stderr(errors):
+                yield
+        finally:
+            errors.flush()
+            os.dup2(errors.fileno(), 2)
