@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     loudness = run.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
     loudness.add_argument("--verbose", action="store_true", help="print everything, and where an error arose")
+    series = commands.add_parser("series", help="list the scans in a DICOM folder, and which to analyze together")
+    series.set_defaults(command=_series)
+    series.add_argument("folder", type=Path, metavar="FOLDER")
     commands.add_parser("schemes", help="list the label schemes").set_defaults(command=_schemes)
     commands.add_parser("engines", help="list programs that segment").set_defaults(command=_engines)
     return parser
@@ -224,6 +227,23 @@ def _print_summary(analysis: "Analysis", output: Path) -> None:
     for doubt in analysis.doubts:
         print("Note:", doubt)
     print("Report:", output / REPORT)
+
+
+def _series(arguments: argparse.Namespace) -> None:
+    from .reading.image import check_exists
+    from .reading.study import study_of
+
+    check_exists(arguments.folder)
+    study = study_of(arguments.folder)
+    for scan in study.listed:
+        size = " x ".join(map(str, scan.shape)) + " voxels of " + " x ".join(f"{s:.2g}" for s in scan.spacing) + " mm"
+        remarks = {"contrast medium": scan.contrast_medium, "not of the spine": scan.spine is False,
+                   "localizer": scan.localizer}
+        about = [scan.contrast or "unknown contrast", scan.plane, size, *(x for x, holds in remarks.items() if holds)]
+        print(f"{scan.name:10}{scan.description or '(no description)'}: {', '.join(about)}")
+    for path in study.unreadable:
+        print("Cannot be read:", path.name)
+    print("To analyze together:", ", ".join(study.proposed) or "none; no scan of the spine was recognized")
 
 
 def _schemes(_arguments: argparse.Namespace) -> None:

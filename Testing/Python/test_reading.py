@@ -203,13 +203,24 @@ def test_duplicates_are_dropped_and_said_but_echoes_are_refused(tmp_path: Path) 
         read_image([tmp_path])
 
 
-def test_angled_blocks_are_no_volume(tmp_path: Path) -> None:
-    write_series(tmp_path, count=3)
-    for k in range(3):
-        save(slice_dataset(noise((9, 11), k), (0, 0, 3.0 * k), instance=9 + k, orientation=(1, 0, 0, 0, 1, 0)),
-             tmp_path / f"block{k}.dcm")
-    with pytest.raises(InputError, match="2 stacks of different orientation"):
+def test_angled_blocks_are_listed_and_one_is_taken(tmp_path: Path) -> None:
+    """As axial series of the lumbar spine have them: a few slices through each disc."""
+    tilts = np.radians([0.0, 12.0, -9.0])
+    blocks = [noise((9, 11, 3), seed).astype(np.uint16) for seed in range(3)]
+    for b, (tilt, block) in enumerate(zip(tilts, blocks, strict=True)):
+        normal = np.array([0.0, np.sin(tilt), np.cos(tilt)])
+        for k in range(3):
+            save(slice_dataset(block[..., k], np.array([0, 0, 40.0 * b]) + 4.0 * k * normal, instance=10 * b + k,
+                               orientation=(1, 0, 0, 0, np.cos(tilt), -np.sin(tilt)), SeriesDescription="T2 TRA"),
+                 tmp_path / f"{b}{k}.dcm")
+    with pytest.raises(InputError, match="There are 3 DICOM series and blocks of slices; choose one with --series: "
+                                         r'4/1 "T2 TRA" \(MR, 3 images\); 4/2 .*; 4/3'):
         read_image([tmp_path])
+    found = read_image([tmp_path], "4/2")
+    np.testing.assert_array_equal(found.volume.array, blocks[1].transpose(1, 0, 2))
+    np.testing.assert_allclose(found.volume.ijk_to_ras[:3, 2], [0, -4 * np.sin(tilts[1]), 4 * np.cos(tilts[1])],
+                               atol=1e-6)
+    assert not found.notes
 
 
 def test_other_files_in_a_dicom_folder_do_not_matter(tmp_path: Path) -> None:

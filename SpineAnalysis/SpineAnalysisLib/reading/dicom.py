@@ -7,26 +7,19 @@ their shape; SimpleITK decodes the pixels, compressed ones included.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .contrast import Hint, of_dicom
+from .contrast import Hint
+from .headers import Header, candidates, is_dicom, read_headers
 from .raw import LPS_TO_RAS, RawImage, affine, check_size, out_of_memory, unreadable
-from .stack import Slice, geometry_of, main_stack, without_duplicates
+from .stack import Slice, geometry_of, parallel, sorted_along_normal, without_duplicates
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-_TAGS = ["SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "InstanceNumber", "Rows", "Columns",
-         "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
-         "PerFrameFunctionalGroupsSequence", "SequenceName", "ScanningSequence", "EchoTime", "RepetitionTime",
-         "InversionTime", "AcquisitionContrast"]
-_NOT_SCANS = ("SEG", "RTDOSE")
-_PREAMBLE = 128
+__all__ = ["Block", "DicomVolume", "Series", "is_dicom", "read", "series_files", "series_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,43 +33,84 @@ class DicomVolume:
 
 
 @dataclass(frozen=True, eq=False)
-class _Series:
-    uid: str
-    header: "Dataset"
+class Series:
+    """All images of one series UID."""
+
+    headers: tuple[Header, ...]
+
+    @property
+    def first(self) -> Header:
+        return self.headers[0]
+
+    @property
+    def count(self) -> int:
+        return sum(len(h.slices) for h in self.headers)
+
+    @cached_property
+    def blocks(self) -> "tuple[Block, ...]":
+        """What can be read as a volume each: the one stack that holds most images, or every stack where none does."""
+        stacks = [sorted_along_normal(stack) for stack in parallel([s for h in self.headers for s in h.slices])]
+        largest = max(stacks, key=len)
+        if 2 * len(largest) > self.count:
+            return (Block(self, 0, tuple(largest)),)
+        return tuple(Block(self, number, tuple(stack)) for number, stack in enumerate(stacks, start=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Parallel slices in order along their normal.
+
+    :param number: in its series from one, as an axial series has several angled ones; 0 where it is the only one.
+    """
+
+    series: Series
+    number: int
     slices: tuple[Slice, ...]
 
     @property
-    def number(self) -> str:
-        return str(self.header.get("SeriesNumber") or "")
-
-    @property
     def label(self) -> str:
-        return f"series {self.number}" if self.number else "the series"
+        number = self.series.first.number
+        named = f"series {number}" if number else "the series"
+        return f"block {self.number} of {named}" if self.number else named
 
+    def is_called(self, wanted: str) -> bool:
+        """Whether a number or UID, with or without a block's number behind a slash, means this."""
+        name, _, block = wanted.partition("/")
+        return name in (self.series.first.number, self.series.first.uid) and block in ("", str(self.number))
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do."""
-    with path.open("rb") as stream:
-        return stream.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
+    def name(self, unique: bool) -> str:
+        """How to ask for it."""
+        first = self.series.first
+        return (first.number if unique and first.number else first.uid) + (f"/{self.number}" if self.number else "")
 
 
 def read(paths: Sequence[Path], series: str | None) -> DicomVolume:
     """One series of a folder, of one file and its neighbors, or of a list of files.
 
-    :param series: number or UID; may be left out where there is only one.
+    :param series: number or UID, and "/2" behind it for the second block; may be left out where there is only one.
     :raises InputError: for several series without a choice, missing slices, or what cannot be decoded.
     """
-    chosen = _choose(_group(_headers(_candidates(paths))), series, paths)
-    stack, notes = main_stack(chosen.slices, chosen.label)
-    stack, duplicates = without_duplicates(stack, _decode, chosen.label)
-    if duplicates:
-        notes = (*notes, f"{duplicates} duplicate image(s) of {chosen.label} were left out.")
-    directions, origin = geometry_of(stack, chosen.label)
+    found, broken = series_of(paths)
+    if broken and not found:
+        raise unreadable("The DICOM series")
+    block = _choose(found, series, paths)
+    label = block.label
+    _check_one_patient(block.series)
+    if not all(header.whole for header in block.series.headers):
+        raise unreadable("An image of the DICOM series")
+    stack, duplicates = without_duplicates(block.slices, _decode, label)
+    others = block.series.count - len(block.slices) if not block.number else 0
+    notes = [(others, f"{others} image(s) of another orientation or size (such as a localizer) were left out of "
+                      f"{label}."),
+             (duplicates, f"{duplicates} duplicate image(s) of {label} were left out."),
+             (len(broken), f"{len(broken)} DICOM file(s) in this folder cannot be read and were left out.")]
+    directions, origin = geometry_of(stack, label)
     check_size((stack[0].size[1], stack[0].size[0], len(stack)), "The series")
-    raw = RawImage(_pixels(stack), LPS_TO_RAS @ affine(directions, origin), notes=notes)
-    modality = str(chosen.header.get("Modality", ""))
+    raw = RawImage(_pixels(stack), LPS_TO_RAS @ affine(directions, origin),
+                   notes=tuple(note for count, note in notes if count))
+    first = block.series.first
     files = tuple(dict.fromkeys(s.path for s in stack))
-    return DicomVolume(raw, of_dicom(chosen.header), files, f"DICOM {modality} series of {len(stack)} slices")
+    return DicomVolume(raw, first.hint, files, f"DICOM {first.modality} series of {len(stack)} slices")
 
 
 def series_files(paths: Sequence[Path], series: str | None) -> tuple[Path, ...]:
@@ -86,91 +120,45 @@ def series_files(paths: Sequence[Path], series: str | None) -> tuple[Path, ...]:
     """
     if not paths or not (paths[0].is_dir() or (paths[0].is_file() and is_dicom(paths[0]))):
         return ()
-    chosen = _choose(_group(_headers(_candidates(paths))), series, paths)
-    stack, _ = main_stack(chosen.slices, chosen.label)
-    return tuple(dict.fromkeys(s.path for s in stack))
+    block = _choose(series_of(paths)[0], series, paths)
+    return tuple(dict.fromkeys(s.path for s in block.slices))
 
 
-def _candidates(paths: Sequence[Path]) -> list[Path]:
-    """The files to look at: a folder means all below it, a single file its folder."""
-    if len(paths) > 1:
-        return sorted(paths)
-    path = paths[0]
-    found = path.rglob("*") if path.is_dir() else path.parent.iterdir()
-    return sorted(p for p in found if p.is_file())
+def series_of(paths: Sequence[Path]) -> tuple[list[Series], list[Path]]:
+    """Every series that these hold, in order of their numbers, and the DICOM files that cannot be read."""
+    headers, broken = read_headers(candidates(paths))
+    by_uid: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        by_uid[header.uid].append(header)
+    found = [Series(tuple(members)) for members in by_uid.values()]
+    return sorted(found, key=lambda s: (s.first.number.zfill(12), s.first.uid)), broken
 
 
-def _headers(files: Sequence[Path]) -> list[tuple[Path, "Dataset"]]:
-    """What of these is a DICOM image with a place in the patient."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    found = []
-    for path in files:
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        except (InvalidDicomError, OSError, EOFError, ValueError, KeyError):
-            continue
-        if "Rows" in header and header.get("Modality") not in _NOT_SCANS and (
-                "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header):
-            found.append((path, header))
-    return found
+def _check_one_patient(series: Series) -> None:
+    if len({h.patient for h in series.headers}) > 1:
+        raise InputError("The images of one DICOM series belong to different patients; pass the folder of one patient.")
 
 
-def _group(headers: Sequence[tuple[Path, "Dataset"]]) -> list[_Series]:
-    by_uid: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
-    for path, header in headers:
-        by_uid[str(header.get("SeriesInstanceUID", ""))].append((path, header))
-    found = []
-    for uid, members in by_uid.items():
-        try:
-            slices = tuple(s for path, header in members for s in _slices(path, header))
-        except (AttributeError, IndexError, TypeError, ValueError):
-            raise unreadable("The DICOM series", "has an image without a complete position; export it again") from None
-        found.append(_Series(uid, members[0][1], slices))
-    return sorted(found, key=lambda s: (s.number.zfill(12), s.uid))
-
-
-def _slices(path: Path, header: "Dataset") -> list[Slice]:
-    """One slice of a classic file, one per frame of an enhanced one."""
-    size = (int(header.Rows), int(header.Columns))
-    instance = int(header.get("InstanceNumber") or 0)
-    if "PerFrameFunctionalGroupsSequence" not in header:
-        return [Slice(path, 0, instance, _vector(header.ImagePositionPatient), _vector(header.ImageOrientationPatient),
-                      _vector(header.PixelSpacing), size)]
-    shared = header.get("SharedFunctionalGroupsSequence") or [None]
-    out = []
-    for index, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
-        def macro(name: str, frame: "Dataset" = frame) -> "Dataset":
-            return getattr(frame if name in frame else shared[0], name)[0]
-        out.append(Slice(path, index, index + 1, _vector(macro("PlanePositionSequence").ImagePositionPatient),
-                         _vector(macro("PlaneOrientationSequence").ImageOrientationPatient),
-                         _vector(macro("PixelMeasuresSequence").PixelSpacing), size))
-    return out
-
-
-def _vector(values: Sequence[float]) -> NDArray[np.floating]:
-    return np.array([float(v) for v in values])
-
-
-def _choose(found: Sequence[_Series], wanted: str | None, paths: Sequence[Path]) -> _Series:
+def _choose(found: Sequence[Series], wanted: str | None, paths: Sequence[Path]) -> Block:
     if wanted is None and len(paths) == 1 and paths[0].is_file():
-        found = [s for s in found if any(x.path == paths[0] for x in s.slices)]
+        found = [s for s in found if any(h.path == paths[0] for h in s.headers)]
     if not found:
         raise InputError("There is no DICOM image here; pass the folder that holds the slices of the scan.")
-    matching = [s for s in found if wanted is None or wanted in (s.number, s.uid)]
+    blocks = [block for series in found for block in series.blocks]
+    matching = [block for block in blocks if wanted is None or block.is_called(wanted)]
     if len(matching) == 1:
         return matching[0]
-    start = f"There are {len(found)} DICOM series" if matching else f"There is no DICOM series {wanted}"
-    raise InputError(f"{start}; choose one with --series: {'; '.join(_listed(s, found) for s in found)}.")
+    several = "DICOM series" if len(found) == len(blocks) else "DICOM series and blocks of slices"
+    start = f"There are {len(blocks)} {several}" if matching else f"There is no DICOM series {wanted}"
+    raise InputError(f"{start}; choose one with --series: {'; '.join(_listed(b, found) for b in blocks)}.")
 
 
-def _listed(series: _Series, others: Sequence[_Series]) -> str:
-    unique = series.number and sum(s.number == series.number for s in others) == 1
-    description = " ".join(str(series.header.get("SeriesDescription", "")).split())
-    title = f' "{description}"' if description else ""
-    modality = series.header.get("Modality", "unknown modality")
-    return f"{series.number if unique else series.uid}{title} ({modality}, {len(series.slices)} images)"
+def _listed(block: Block, others: Sequence[Series]) -> str:
+    first = block.series.first
+    unique = sum(s.first.number == first.number for s in others) == 1
+    title = f' "{first.description}"' if first.description else ""
+    count = len(block.slices) if block.number else block.series.count
+    return f"{block.name(unique)}{title} ({first.modality or 'unknown modality'}, {count} images)"
 
 
 def _decode(path: Path) -> NDArray:
@@ -195,7 +183,10 @@ def _pixels(stack: Sequence[Slice]) -> NDArray:
         for s in stack:
             if s.path not in decoded:
                 decoded = {s.path: _decode(s.path)}
-            planes.append(decoded[s.path][s.frame])
+            frames = decoded[s.path]
+            if s.frame >= len(frames) or frames[s.frame].shape != s.size:  # not what the header says
+                raise unreadable("An image of the DICOM series")
+            planes.append(frames[s.frame])
         return np.stack(planes).transpose(2, 1, 0)
     except MemoryError:
         raise out_of_memory("The series") from None

@@ -41,11 +41,8 @@ class Slice:
                 and bool(np.abs(self.orientation - other.orientation).max() <= _SAME_ORIENTATION))
 
 
-def main_stack(slices: Sequence[Slice], label: str) -> tuple[list[Slice], tuple[str, ...]]:
-    """The parallel slices that make up the series, in order along their normal, and what was left out.
-
-    :raises InputError: where no stack holds most of the images.
-    """
+def parallel(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices sorted into stacks of the same orientation and size, in the order of their first slices."""
     stacks: list[list[Slice]] = []
     for s in slices:
         for stack in stacks:
@@ -54,15 +51,12 @@ def main_stack(slices: Sequence[Slice], label: str) -> tuple[list[Slice], tuple[
                 break
         else:
             stacks.append([s])
-    best = max(stacks, key=len)
-    others = len(slices) - len(best)
-    if others >= len(best):
-        raise InputError(f"The images of {label} lie in {len(stacks)} stacks of different orientation or size; "
-                         "pass a series that is one volume.")
-    normal = best[0].normal
-    ordered = sorted(best, key=lambda s: (round(float(s.position @ normal), 3), s.instance, str(s.path)))
-    notes = (f"{others} image(s) of another orientation or size (such as a localizer) were left out of {label}.",)
-    return ordered, notes if others else ()
+    return stacks
+
+
+def sorted_along_normal(stack: Sequence[Slice]) -> list[Slice]:
+    normal = stack[0].normal
+    return sorted(stack, key=lambda s: (round(float(s.position @ normal), 3), s.instance, str(s.path)))
 
 
 def without_duplicates(stack: Sequence[Slice], decode: Callable[[Path], NDArray],
