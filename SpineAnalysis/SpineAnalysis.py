@@ -25,9 +25,9 @@ from slicer.util import VTKObservationMixin
 if TYPE_CHECKING:
     from SpineAnalysisLib.analysis import Analysis
     from SpineAnalysisLib.progress import Progress
-    from SpineAnalysisLib.schemes import LabeledInput
 
 UNKNOWN = "auto"
+DEFAULT_ENGINE = "builtin"
 SAMPLE_NAME = "SpinePhantom"
 HOMEPAGE = "https://github.com/SlicerSpineAnalysis/SlicerSpineAnalysis"
 
@@ -140,13 +140,16 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def updatePanel(self, _caller: Any = None, _event: Any = None) -> None:
         """What is not bound to the parameter node: the schemes, which the library names, and the buttons."""
-        segmentation = self._parameterNode.inputSegmentation if self._parameterNode is not None else None
-        if self._parameterNode is not None:
-            self.ui.schemeSelector.currentText = self._parameterNode.scheme
+        chosen = self._parameterNode
+        segmentation = chosen.inputSegmentation if chosen is not None else None
+        scan = chosen.inputVolume if chosen is not None else None
+        if chosen is not None:
+            self.ui.schemeSelector.currentText = chosen.scheme
         self.ui.schemeSelector.enabled = segmentation is not None and segmentation.IsA("vtkMRMLLabelMapVolumeNode")
-        ready = segmentation is not None
-        self.ui.applyButton.enabled = ready
-        self.ui.applyButton.toolTip = _("Label and measure the spine.") if ready else _("Choose a segmentation first.")
+        self.ui.applyButton.enabled = segmentation is not None or scan is not None
+        self.ui.applyButton.toolTip = (_("Label and measure the spine.") if segmentation is not None else
+                                       _("Segment, label and measure the spine.") if scan is not None else
+                                       _("Choose a scan or a segmentation first."))
         self.ui.reportButton.enabled = self.analysis is not None
 
     def onSchemeChanged(self, name: str) -> None:
@@ -155,10 +158,13 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApply(self) -> None:
         from SpineAnalysisLib.errors import Cancelled
+        from SpineAnalysisLib.mrml.packages import install_engine
 
         chosen = self._parameterNode
         with slicer.util.tryWithErrorDisplay(_("The spine could not be analyzed.")):
             try:
+                if chosen.inputSegmentation is None:
+                    install_engine(DEFAULT_ENGINE)
                 with progressDialog(_("Spine analysis")) as progress:
                     self.showAnalysis(self.logic.analyze(chosen.inputVolume, chosen.inputSegmentation, chosen.scheme,
                                                          chosen.contrast, progress=progress))
@@ -178,8 +184,10 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                                               _("Web page (*.html)"))
         if not path or self.analysis is None:
             return
+        from SpineAnalysisLib.mrml.packages import install_requirements
+
         with slicer.util.tryWithErrorDisplay(_("The report could not be written."), waitCursor=True):
-            installRequirements(self.resourcePath("requirements.txt"))
+            install_requirements(self.resourcePath("requirements.txt"))
             self.logic.writeReport(self.analysis, Path(path))
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(path))
 
@@ -209,25 +217,6 @@ def findingsAsHtml(analysis: "Analysis") -> str:
     return f"<ul>{items}</ul>{doubts}"
 
 
-def installRequirements(path: str) -> None:
-    """Install what the report needs beyond Slicer's own packages, after asking.
-
-    :raises RuntimeError: where the user declines.
-    """
-    try:
-        import slicer.packaging as packaging
-    except ImportError:  # before Slicer 5.12
-        from importlib.util import find_spec
-
-        if all(find_spec(line.partition(">")[0]) for line in Path(path).read_text().split()):
-            return
-        if not slicer.util.confirmOkCancelDisplay(_("The report needs additional Python packages. Install them now?")):
-            raise RuntimeError(_("The packages that the report needs were not installed.")) from None
-        slicer.util.pip_install(["-r", path])
-    else:
-        packaging.pip_ensure(packaging.load_requirements(path), requester=_("Spine Analysis"))
-
-
 class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
     """Analyses on nodes of the scene, with and without the panel."""
 
@@ -240,8 +229,15 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
         return [UNKNOWN, *SCHEMES]
 
-    def analyze(self, volumeNode: Any | None, segmentationNode: Any | None, scheme: str = UNKNOWN,
-                contrast: str = UNKNOWN, engine: str | None = None, progress: "Progress | None" = None) -> "Analysis":
+    def engines(self) -> list[str]:
+        """What can segment a scan."""
+        from SpineAnalysisLib.segmentation.registry import engines
+
+        return list(engines())
+
+    def analyze(self, volumeNode: Any | None, segmentationNode: Any | None = None, scheme: str = UNKNOWN,
+                contrast: str = UNKNOWN, engine: str = DEFAULT_ENGINE, hintsNode: Any | None = None,
+                progress: "Progress | None" = None) -> "Analysis":
         """Label and measure a spine, and add the results to the scene.
 
         Parent transforms count.  Results of an earlier analysis of the same scan are replaced.
@@ -250,44 +246,35 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         :param segmentationNode: segmentation or label map volume.
         :param scheme: of a label map, one of :meth:`schemes`.
         :param contrast: T1, T2, STIR, CT or auto.
-        :param engine: the program to segment with where there is no segmentation.
+        :param engine: what segments where there is no segmentation, one of :meth:`engines`; it must be installed.
+        :param hintsNode: point list that helps the built-in engine; each point's label begins with what it means: add,
+            split, merge, remove or region.
         :param progress: ``progress(fraction, message)``; ``False`` from it cancels.
         :raises SpineAnalysisLib.errors.InputError: for what cannot be analyzed.
         :raises SpineAnalysisLib.errors.Cancelled: by ``progress``; the scene is then as before.
         """
         from SpineAnalysisLib.analysis import analyze
+        from SpineAnalysisLib.mrml.inputs import structures_of
         from SpineAnalysisLib.mrml.show import show
         from SpineAnalysisLib.mrml.volumes import volume_from_node
-        from SpineAnalysisLib.progress import part, silent, step
+        from SpineAnalysisLib.progress import part, silent
         from SpineAnalysisLib.reading.segmentation import share_inside
-        from SpineAnalysisLib.segmentation.engines import no_segmentation
 
-        if segmentationNode is None:
-            raise no_segmentation(engine)
         progress = progress or silent
-        step(progress, 0.0, "Recognizing labels")
+        known: Any = None if contrast == UNKNOWN else contrast
         image = volume_from_node(volumeNode) if volumeNode is not None else None
-        segmented = self._understood(segmentationNode, scheme)
+        segmented, made = structures_of(image, segmentationNode, scheme, known, engine, hintsNode,
+                                        part(progress, 0.0, 0.4))
         if image is not None:
             share_inside(image, segmented.labels)
-        known: Any = None if contrast == UNKNOWN else contrast
         analysis = analyze(image, segmented.labels, contrast=known,
                            levels_known=segmented.levels_known, canal_means=segmented.canal_means,
-                           notes=segmented.notes, progress=part(progress, 0.1, 0.8))
-        name = _("Spine analysis: {node}").format(node=(volumeNode or segmentationNode).GetName())
+                           notes=segmented.notes, provenance={"engine": made}, progress=part(progress, 0.4, 0.8))
+        named: Any = volumeNode or segmentationNode
+        name = _("Spine analysis: {node}").format(node=named.GetName())
         show(analysis, slicer.mrmlScene, image_node=volumeNode, name=name, replace=True,
              progress=part(progress, 0.8, 1.0))
         return analysis
-
-    def _understood(self, node: Any, scheme: str) -> "LabeledInput":
-        """Segments by terminology or name, the values of a label map by their scheme."""
-        from SpineAnalysisLib.mrml.segmentations import derived_segments, segments_from_node
-        from SpineAnalysisLib.mrml.volumes import volume_from_node
-        from SpineAnalysisLib.schemes import merge_segments, understand
-
-        if node.IsA("vtkMRMLSegmentationNode"):
-            return merge_segments(segments_from_node(node), derived=derived_segments(node))
-        return understand(volume_from_node(node), scheme)
 
     def writeReport(self, analysis: "Analysis", path: Path) -> None:
         """Write all findings, tables and pictures as one web page."""

@@ -6,11 +6,12 @@ import errno
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .anatomy import Level
+from .anatomy import Kind, Level
 from .errors import Cancelled, InputError
 from .progress import Progress, part, silent, step
 from .terminal import ended_tidily, libraries_silenced, shown
@@ -19,9 +20,13 @@ from .terminal import ended_tidily, libraries_silenced, shown
 if TYPE_CHECKING:
     from .analysis import Analysis
     from .labeling.label import Anchor
+    from .reading.image import ReadImage
     from .reading.segmentation import ReadSegmentation
     from .report.dicom.source import Source
     from .schemes import LabeledInput
+    from .segmentation.hints import Hint
+    from .spine import Contrast
+    from .volume import FloatArray
 
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 REPORT = "report.html"
@@ -79,7 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         help="label map, Slicer segmentation (.seg.nrrd) or folder of masks; several files of one program are combined")
     add("--scheme", default="auto", metavar="NAME|TABLE",
         help="what its labels mean: a name of 'spine-analysis schemes', or a table of value and name (default: auto)")
-    add("--engine", metavar="NAME", help="program that segments where no segmentation is given")
+    add("--engine", metavar="NAME", help="what segments where no segmentation is given: a name of 'spine-analysis "
+                                         "engines' (default: builtin, which needs nothing else)")
+    add("--point", nargs="+", action="extend", default=[], metavar="WORD@R,A,S",
+        help="help for the built-in engine, in RAS mm: add@ in a vertebra that it missed, split@ between two that it "
+             "took for one, merge@ where it cut one in two, remove@ in what is none, region@ along the spine")
+    add("--time-limit", type=float, metavar="MINUTES", help="end an engine that runs outside after so long")
+    add("--memory-limit", type=float, metavar="GB", help="end an engine that runs outside at so much memory")
     add("--series", metavar="NUMBER|UID", help="DICOM series, where a folder holds several")
     add("--contrast", choices=_CONTRASTS, help="of the scan, where the file does not tell")
     add("--lowest", choices=[str(level) for level in Level], metavar="LEVEL",
@@ -160,15 +171,20 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     from .reading.image import read_image
     from .reading.segmentation import read_segmentation, share_inside
     from .results import versions
-    from .segmentation.engines import no_segmentation
 
     step(progress, 0.0, "Reading")
     image = read_image(arguments.image, arguments.series) if arguments.image else None
-    if not arguments.segmentation:
-        raise no_segmentation(arguments.engine)
+    hint = (arguments.contrast, "command line") if arguments.contrast else image.hint if image is not None else None
+    anchors = [_anchor(text) for text in arguments.anchor]
     segmentations = [read_segmentation(path) for path in arguments.segmentation]
-    step(progress, 0.1, "Recognizing labels")
-    labeled = _understood(segmentations, arguments.scheme, Level[arguments.lowest] if arguments.lowest else None)
+    made: dict[str, Any] | None = None
+    step(progress, 0.1, "Recognizing labels" if segmentations else "Segmenting")
+    if segmentations:
+        labeled = _understood(segmentations, arguments.scheme, Level[arguments.lowest] if arguments.lowest else None)
+    else:
+        assert image is not None
+        labeled, made = _segmented(arguments, image, hint[0] if hint else None, part(progress, 0.1, 0.6))
+        anchors += [_lowest(labeled, Level[arguments.lowest])] if arguments.lowest else []
     notes = [note for source in (image, *segmentations, labeled) if source is not None for note in source.notes]
     inputs = [{"role": "segmentation", "format": s.format, "sha256": s.sha256} for s in segmentations]
     if image is not None:
@@ -176,15 +192,58 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         share = share_inside(image.volume, labeled.labels)
         if share < _MOSTLY:
             notes.append(f"Only {share:.0%} of the segmentation lies inside the image.")
-    hint = (arguments.contrast, "command line") if arguments.contrast else image.hint if image is not None else None
     return analyze(
         image.volume if image is not None else None, labeled.labels, contrast=hint[0] if hint else None,
-        levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes,
-        anchors=[_anchor(text) for text in arguments.anchor],
+        levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes, anchors=anchors,
         numbering=Numbering(arguments.count_from) if arguments.count_from else None,
-        progress=part(progress, 0.2, 1.0),
-        provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": arguments.engine,
+        progress=part(progress, 0.2 if made is None else 0.6, 1.0),
+        provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": made,
                     "contrast_known_by": hint[1] if hint else None})
+
+
+def _segmented(arguments: argparse.Namespace, image: "ReadImage", contrast: "Contrast | None", progress: Progress,
+               ) -> "tuple[LabeledInput, dict[str, Any]]":
+    """The scan's structures by an engine, and the engine's provenance."""
+    from .segmentation.protocol import Limits
+    from .segmentation.registry import DEFAULT, engine_named
+
+    engine = engine_named(arguments.engine or DEFAULT)
+    limits = Limits(gigabytes=arguments.memory_limit)
+    if arguments.time_limit is not None:
+        limits = replace(limits, seconds=60.0 * arguments.time_limit)
+    if engine.installed and engine.terms and not arguments.quiet:
+        print(engine.terms, file=sys.stderr, flush=True)
+    found = engine.segment(image.volume, contrast, hints=_hints(arguments.point), limits=limits, progress=progress)
+    return found.labeled, dict(found.provenance)
+
+
+def _lowest(labeled: "LabeledInput", level: Level) -> "Anchor":
+    """What people call the lowest vertebra, as a named point in it."""
+    import numpy as np
+
+    from .labeling.label import Anchor
+
+    labels = labeled.labels
+    lowest = max(found for found in labels.levels if found is not Level.S1)
+    body = np.argwhere(labels.mask(labels.values((Kind.BODY, Kind.VERTEBRA), lowest)))
+    return Anchor(level, labels.to_ras(body.mean(axis=0)))
+
+
+def _hints(texts: Sequence[str]) -> "tuple[Hint, ...]":
+    """``split@1.5,-20,30`` and the like as help for an engine."""
+    from .segmentation.hints import hints_from_labels
+
+    return hints_from_labels([(text.partition("@")[0], _place(text)) for text in texts])
+
+
+def _place(text: str) -> "FloatArray":
+    """The RAS point after the @."""
+    import numpy as np
+
+    try:
+        return np.array([float(x) for x in text.partition("@")[2].split(",")]).reshape(3)
+    except ValueError:
+        raise InputError(f"{text} names no place; write a word and a point, as in split@1.5,-20,30.") from None
 
 
 def _anchor(text: str) -> "Anchor":
@@ -254,11 +313,12 @@ def _schemes(_arguments: argparse.Namespace) -> None:
 
 
 def _engines(_arguments: argparse.Namespace) -> None:
-    from .segmentation.engines import KNOWN_ENGINES
+    from .segmentation.registry import engines
 
-    for engine in KNOWN_ENGINES.values():
-        state = f"installed, run it by: {engine.command}" if engine.installed else f"get it by: {engine.install}"
-        print(f"{engine.name:18}{engine.title} ({engine.scans}; {engine.license}; {engine.url}); {state}")
+    for engine in engines().values():
+        state = "installed" if engine.installed else f"get it by: {engine.install}"
+        print(f"{engine.name:18}{engine.title}: {engine.scans}; {engine.license}; {engine.url}\n{'':18}"
+              f"{engine.hardware}; {state}")
 
 
 if __name__ == "__main__":

@@ -178,8 +178,10 @@ BAD_RUNS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "cut MetaImage, about which a library chatters": (lambda p, t: [_cut(t / "x.mha")], "truncated or corrupt"),
     "constant": (lambda p, t: [str(write(t / "x.nii", np.ones((9, 9, 9), np.int16)))], "same value everywhere"),
     "several series": (lambda p, t: [_two_series(t / "dicom")], "2 DICOM series; choose one with --series: 4"),
-    "no segmentation": (lambda p, t: [str(p / "image.nii.gz")], "pass its result with --segmentation"),
-    "one engine of none": (lambda p, t: [str(p / "image.nii.gz"), "--engine", "spineps"], "SPINEPS is not installed"),
+    "engine that is not there": (lambda p, t: [str(p / "image.nii.gz"), "--engine", "spineps"],
+                                 "SPINEPS is not installed: get it with pip install"),
+    "point without a place": (lambda p, t: [str(p / "image.nii.gz"), "--point", "split@here"], "names no place"),
+    "point without a meaning": (lambda p, t: [str(p / "image.nii.gz"), "--point", "L5@1,2,3"], "what it means"),
     "unknown engine": (lambda p, t: [str(p / "image.nii.gz"), "--engine", "magic"], "There is no engine magic"),
     "nothing": (lambda p, t: [], "nothing to analyze"),
     "empty": (lambda p, t: _segmented(p, t, np.zeros_like), "segmentation is empty"),
@@ -350,7 +352,9 @@ def test_lists_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"totalsegmentator", "verse", "spineps"} <= {line.split()[0] for line in
                                                         capsys.readouterr().out.splitlines()}
     assert cli.main(["engines"]) == cli.DONE
-    assert 'pip install "totalspineseg[nnunetv2]"' in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert 'pip install "totalspineseg[nnunetv2]>=' in listed
+    assert listed.startswith("builtin")
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"spine-analysis {__version__}\n"

@@ -1,0 +1,96 @@
+"""The network's answer for the region along the spine."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...volume import Volume
+from ..network.classes import BODY, Class
+
+FloatArray = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+CERTAIN = 255
+"""The probability 1 in the field's numbers."""
+NO_SPINE = ("No spine was found in this scan; check that it shows one, or segment it elsewhere and pass the "
+            "segmentation.")
+_SAME_SPINE = 0.08
+"""Share of the largest component from which on another one in line with it is a part of the same spine."""
+_GAP_MM = 6.0
+"""Parts of a spine that are nearer to one another than this belong together: metal and thick slices tear it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Probabilities on a canonical grid.
+
+    :param values: (K, I, J, K) 0..255, one channel per :class:`Class`.
+    :param grid: a volume on this grid, for its geometry.
+    """
+
+    values: NDArray[np.uint8]
+    grid: Volume
+
+    @property
+    def spacing(self) -> FloatArray:
+        return self.grid.spacing
+
+    def classes(self) -> NDArray[np.uint8]:
+        """(I, J, K) the likeliest structure; a body's marrow and rim vote together and then between themselves."""
+        votes = self.values.astype(np.uint16)
+        body = votes[list(BODY)].sum(axis=0)
+        rim = votes[Class.RIM] > votes[Class.MARROW]
+        votes[Class.MARROW], votes[Class.RIM] = body, 0
+        best = votes.argmax(axis=0).astype(np.uint8)
+        best[(best == Class.MARROW) & rim] = Class.RIM
+        return best
+
+    def without(self, dropped: Mask) -> "Field":
+        """The field with background where something is dropped."""
+        values = self.values.copy()
+        values[:, dropped] = 0
+        values[Class.BACKGROUND, dropped] = CERTAIN
+        return replace(self, values=values)
+
+    def with_class(self, mask: Mask, kind: Class) -> "Field":
+        """The field with one class, certainly, where the mask is."""
+        values = self.values.copy()
+        values[:, mask] = 0
+        values[kind, mask] = CERTAIN
+        return replace(self, values=values)
+
+    def places(self, indices: NDArray[np.integer]) -> FloatArray:
+        """(N, 3) millimeters of (N, 3) indices."""
+        return indices * self.spacing
+
+    def places_of(self, points_RAS: FloatArray) -> FloatArray:
+        """(N, 3) millimeters of points of the patient."""
+        return self.grid.to_ijk(points_RAS) * self.spacing
+
+
+def one_spine(structures: Mask, spacing: FloatArray) -> Mask:
+    """The largest connected part of all structures together, with what continues it."""
+    near = np.maximum(np.round(_GAP_MM / 2.0 / spacing), 1).astype(int)
+    joined = ndimage.maximum_filter(structures, size=2 * near + 1)
+    numbered, count = ndimage.label(joined)
+    if count <= 1:
+        return structures
+    sizes = np.bincount(numbered[structures], minlength=count + 1)
+    sizes[0] = 0
+    main = int(sizes.argmax())
+    places = ndimage.find_objects(numbered)
+    center = np.array(ndimage.center_of_mass(numbered == main)) * spacing
+    kept = [number for number in np.flatnonzero(sizes >= _SAME_SPINE * sizes[main])
+            if number == main or _continues(places[number - 1], places[main - 1], center, spacing)]
+    return structures & np.isin(numbered, kept)
+
+
+def _continues(part: tuple[slice, ...], main: tuple[slice, ...], center: FloatArray, spacing: FloatArray) -> bool:
+    """Whether a part lies above or below the main one, not beside it."""
+    middle = np.array([(s.start + s.stop) / 2.0 for s in part]) * spacing
+    beyond = part[1].stop <= main[1].start + 0.1 * (main[1].stop - main[1].start) or \
+        part[1].start >= main[1].stop - 0.1 * (main[1].stop - main[1].start)
+    aside = np.abs(middle - center)[[0, 2]]
+    return bool(beyond and (aside < 0.6 * abs(middle - center)[1] + 15.0).all())

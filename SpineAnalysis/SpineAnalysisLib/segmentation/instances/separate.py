@@ -1,0 +1,135 @@
+"""Vertebrae and discs told apart, and everything of the spine as one label map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...anatomy import Kind, Level, Structure
+from ...errors import InputError
+from ...schemes import own_value
+from ...schemes.provisional import chain_up, note_on
+from ...schemes.tables import disc_below
+from ..hints import Hint
+from ..network.classes import BODY, Class
+from . import guided
+from .arches import arches_of
+from .bodies import Pieces, pieces_between
+from .boundaries import borders
+from .column import column_of
+from .field import CERTAIN, NO_SPINE, Field, Mask, one_spine
+from .tube import cleaned_tube
+
+_BETWEEN = (Class.DISC, Class.CANAL, Class.CORD)
+"""Without any of these, what looks like a body is none."""
+SACRUM_MM3 = 4000.0
+"""Less of it may be anything."""
+SACRUM_NEAR_MM = 30.0
+"""The sacrum begins this near below the lowest body."""
+UNSURE = 0.6
+"""Mean probability of a body below which it is doubtful."""
+KIND_OF_CLASS = {Class.MARROW: Kind.BODY, Class.RIM: Kind.BODY, Class.ARCH: Kind.ARCH, Class.DISC: Kind.DISC,
+                 Class.CANAL: Kind.CANAL, Class.CORD: Kind.CORD, Class.SACRUM: Kind.VERTEBRA}
+
+
+@dataclass(frozen=True, eq=False)
+class Separated:
+    """:param labels: (I, J, K) this project's own label values on the field's grid.
+
+    :param field: the probabilities after cleaning, so that both agree.
+    :param levels: of the bodies, from head to foot; :param sacrum: whether they are counted up from it.
+    :param confidence: mean probability of each body, 0..1.
+    """
+
+    labels: NDArray[np.uint16]
+    field: Field
+    levels: tuple[Level, ...]
+    sacrum: bool
+    confidence: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+def separate(field: Field, hints: Sequence[Hint] = ()) -> Separated:
+    """Tell vertebrae, discs and arches apart, and name them provisionally.
+
+    :param hints: what people have pointed at.
+    :raises InputError: where there is no vertebra, or a hint fits nothing.
+    """
+    field = guided.added(field, hints)
+    classes = field.classes()
+    field = field.without((classes > 0) & ~one_spine(classes > 0, field.spacing))
+    classes = field.classes()
+    column = column_of(field, classes)
+    if column is None or not np.isin(classes, _BETWEEN).any():
+        raise InputError(NO_SPINE)
+    places = guided.corrected_borders(borders(column.disc), column, field, hints)
+    pieces = guided.removed(pieces_between(column, places, field), field, hints)
+    if pieces.count == 0:
+        raise InputError(NO_SPINE)
+    field = field.with_class((pieces.bodies > 0) & (classes == Class.DISC), Class.MARROW)
+    sacrum, notes = _sacrum(field, classes, pieces)
+    field = cleaned_tube(field, classes, pieces.bodies > 0)
+    classes = field.classes()
+    arches = arches_of(field, classes == Class.ARCH, pieces, column.curve)
+    levels = tuple(chain_up(pieces.count, Level.L5)[::-1])
+    labels = _drawn(classes, pieces, arches, sacrum, levels)
+    field = field.without((classes > 0) & (labels == 0))
+    confidence = _confidence(field, pieces)
+    known = bool(sacrum.any())
+    why = "upward from the sacrum" if known else "on the assumption that the lowest one in view is L5"
+    return Separated(labels, field, levels, known, confidence,
+                     (note_on(levels, why), *notes, *_doubtful(levels, confidence)))
+
+
+def _sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> tuple[Mask, tuple[str, ...]]:
+    """The sacrum, where there is enough of it in the right place, and a note where there is not."""
+    mask = classes == Class.SACRUM
+    numbered, count = ndimage.label(mask)
+    if count == 0:
+        return mask, ()
+    sizes = np.bincount(numbered.ravel())
+    sizes[0] = 0
+    main = numbered == sizes.argmax()
+    kept = mask & np.isin(numbered, np.flatnonzero(sizes >= 0.1 * sizes.max()))
+    if np.count_nonzero(main) * field.spacing.prod() < SACRUM_MM3:
+        return np.zeros_like(mask), ()
+    lowest = pieces.bodies == pieces.count
+    below = field.places(np.argwhere(main)).mean(axis=0)[1] > pieces.centers[-1][1]
+    gap = ndimage.distance_transform_edt(~lowest, field.spacing)[main].min()
+    if not below:
+        return np.zeros_like(mask), ("what looked like a sacrum above the lowest vertebra was left out",)
+    if gap > SACRUM_NEAR_MM:
+        return np.zeros_like(mask), ("a sacrum was seen, but not next to the lowest vertebra: a vertebra between them "
+                                     "may have been missed",)
+    return kept, ()
+
+
+def _drawn(classes: NDArray[np.uint8], pieces: Pieces, arches: NDArray[np.uint8], sacrum: Mask,
+           levels: Sequence[Level]) -> NDArray[np.uint16]:
+    """Everything in this project's own values."""
+    out = np.zeros(classes.shape, np.uint16)
+    out[classes == Class.CANAL] = own_value(Structure(Kind.CANAL))
+    out[classes == Class.CORD] = own_value(Structure(Kind.CORD))
+    out[sacrum] = own_value(Structure(Kind.VERTEBRA, Level.S1))
+    body = np.array([0, *(own_value(Structure(Kind.BODY, level)) for level in levels)], np.uint16)
+    arch = np.array([0, *(own_value(Structure(Kind.ARCH, level)) for level in levels)], np.uint16)
+    above = chain_up(len(levels) + 1, levels[-1])[-1] if levels[0] > Level.C2 else None
+    disc = np.array([0, *(own_value(disc_below(level)) if level is not None else 0 for level in (above, *levels))],
+                    np.uint16)
+    for numbers, values in ((arches, arch), (pieces.bodies, body), (pieces.discs, disc)):
+        there = numbers > 0
+        out[there] = values[numbers[there]]
+    return out
+
+
+def _confidence(field: Field, pieces: Pieces) -> tuple[float, ...]:
+    sums = field.values[list(BODY)].astype(np.uint16).sum(axis=0)
+    means = ndimage.mean(sums, pieces.bodies, range(1, pieces.count + 1))
+    return tuple(round(float(min(mean / CERTAIN, 1.0)), 3) for mean in np.atleast_1d(means))
+
+
+def _doubtful(levels: Sequence[Level], confidence: Sequence[float]) -> tuple[str, ...]:
+    found = [f"{level} ({share:.0%})" for level, share in zip(levels, confidence, strict=True) if share < UNSURE]
+    return (f"the built-in engine is unsure of {', '.join(found)}: look at the segmentation there",) if found else ()

@@ -1,0 +1,40 @@
+"""TotalSpineSeg."""
+
+from pathlib import Path
+
+from ..schemes import LabeledInput, understand
+from ..volume import Volume
+from .exchange import read_labels
+from .outside import only_file, run_outside
+from .process import Program, Stage
+from .protocol import Engine, Job, Segmented
+
+_PROGRAM = Program("TotalSpineSeg", "totalspineseg.inference:main", (
+    Stage(r"Downloading|Installing", 0.02, "TotalSpineSeg gets its weights"),
+    Stage(r"Preprocessing images", 0.08, "TotalSpineSeg prepares the scan"),
+    Stage(r"Running step 1 model", 0.12, "TotalSpineSeg finds discs and canal"),
+    Stage(r"label IVDs with the definite", 0.50, "TotalSpineSeg names discs"),
+    Stage(r"Running step 2 model", 0.58, "TotalSpineSeg finds vertebrae"),
+    Stage(r"label vertebrae and IVDs", 0.92, "TotalSpineSeg names vertebrae"),
+), "the folder that TOTALSPINESEG_DATA names")
+
+
+def segment(job: Job) -> Segmented:
+    """Discs, vertebrae, canal and cord, with levels."""
+    def arguments(scan: Path, results: Path) -> list[str]:
+        return [str(scan), str(results), "--keep-only", "step2_output"]
+
+    def collect(results: Path, scan: Volume) -> LabeledInput:
+        return understand(read_labels(only_file(results, "step2_output/*.nii.gz"), scan), "totalspineseg")
+
+    return run_outside(job, _PROGRAM, "totalspineseg", [("step 1 and 2", arguments)], "scan.nii.gz", collect)
+
+
+ENGINE = Engine(
+    name="totalspineseg", title="TotalSpineSeg", scans="MR of any contrast; CT with less certainty",
+    license="LGPL-3.0-only", url="https://github.com/neuropoly/totalspineseg", package="totalspineseg",
+    requirements=("totalspineseg[nnunetv2]>=20260807",),
+    hardware="its authors ask for a GPU of 8 GB and 32 GB of memory; it also runs, slowly, without a GPU",
+    terms="TotalSpineSeg is free software under LGPL-3.0; on its first run it downloads its weights and keeps them in "
+          "its own folder.  Cite Warszawer et al. 2025 (see its web page).",
+    run=segment, drives_gpu=True, order=20)
