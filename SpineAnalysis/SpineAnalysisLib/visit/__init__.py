@@ -1,0 +1,1 @@
+"""Several scans of one visit, brought to where the labels are."""
