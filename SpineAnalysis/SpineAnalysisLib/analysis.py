@@ -14,7 +14,8 @@ from .labeling.repair import check, relabel, repair
 from .measurements.record import Measurement, Table
 from .measurements.registry import families
 from .progress import Progress, part, silent, step
-from .spine import Contrast, Spine
+from .spine import Contrast, Scan, Spine
+from .visit.align import VisitScan, align
 from .volume import LabelMap, Volume
 
 
@@ -41,7 +42,7 @@ class Analysis:
 
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
             canal_means: CanalMeaning = "", notes: Sequence[str] = (), anchors: Sequence[Anchor] = (),
-            numbering: Numbering | None = None,
+            numbering: Numbering | None = None, further: Sequence[VisitScan] = (), frame: str = "",
             parameters: Mapping[str, Mapping[str, Any]] | None = None, provenance: Mapping[str, Any] | None = None,
             progress: Progress = silent) -> Analysis:
     """Model and measure a labeled spine.
@@ -53,9 +54,11 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :param notes: doubts from reading the input.
     :param anchors: vertebrae that people have named; they overrule the labels' names.
     :param numbering: where people want levels counted from, instead of the labels' names.
+    :param further: the visit's other scans; they are brought to where the labels are, or refused.
+    :param frame: identifies the coordinate system of the scanner that made the scan, where that is known.
     :param parameters: family name -> values that override the family's defaults.
     :param provenance: of the inputs; versions and parameters are added.
-    :raises InputError: for labels that cannot be measured.
+    :raises InputError: for labels that cannot be measured, and for further scans that do not fit.
     :raises Cancelled: by ``progress``.
     """
     given = parameters or {}
@@ -69,20 +72,29 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     if contrast is None and image is not None:
         guessed = guess_contrast(spine, spine.scans[0])
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
+    share = 0.6 if not further else 0.75
+    spine = align(spine, further, frame, part(progress, 0.6, share))
     measurements: list[Measurement] = []
     tables: list[Table] = []
     used: dict[str, Mapping[str, Any]] = {}
     for i, family in enumerate(families()):
-        share = 0.6 + 0.4 * i / len(families())
         settings = {**family.defaults, **given.get(family.name, {})}
-        result = family.compute(spine, settings, part(progress, share, 0.6 + 0.4 * (i + 1) / len(families())))
+        result = family.compute(spine, settings, part(
+            progress, *(share + (1.0 - share) * (i + j) / len(families()) for j in (0, 1))))
         measurements += result.measurements
         tables += result.tables
         used[family.name] = settings
     step(progress, 1.0, "Measured")
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
-              "canal_means": spine.canal_meaning, "parameters": used,
+              "canal_means": spine.canal_meaning, "parameters": used, "scans": [_provenance(x) for x in spine.scans],
               "anchors": [{"level": str(a.level), "at_RAS": [float(x) for x in a.at_RAS]} for a in anchors],
               "counted_from": numbering.value if numbering else None, **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
                     record)
+
+
+def _provenance(scan: Scan) -> dict[str, Any]:
+    """How a scan was used."""
+    return {"name": scan.name, "contrast_guessed": scan.contrast_guessed, "alignment": scan.alignment,
+            "residual_mm": None if scan.residual_mm is None else round(scan.residual_mm, 2),
+            "registered_at": len(scan.motions)}

@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     add("image", nargs="*", type=Path, metavar="IMAGE",
         help="NIfTI, NRRD or MetaImage file, DICOM folder, or the DICOM files of one series; may be left out where a "
              "segmentation is given, for what needs no intensities")
+    add("--also", nargs="+", action="extend", default=[], metavar="[CONTRAST=]SCAN",
+        help="further scans of the same visit: files, or DICOM folders with all their series; a contrast before it is "
+             "for scans that do not tell, as in T1=scan.nii.gz")
+    add("--also-segmentation", type=Path, nargs="+", action="extend", default=[], metavar="FILE",
+        help="segmentations of further scans, each on its scan's grid, for those that were not made in one session "
+             "with the first")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     add("--segmentation", type=Path, nargs="+", action="extend", default=[], metavar="FILE",
         help="label map, Slicer segmentation (.seg.nrrd) or folder of masks; several files of one program are combined")
@@ -168,6 +174,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     """Everything up to the files."""
     from .analysis import analyze
     from .labeling.label import Numbering
+    from .reading.further import read_further
     from .reading.image import read_image
     from .reading.segmentation import read_segmentation, share_inside
     from .results import versions
@@ -185,17 +192,23 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         assert image is not None
         labeled, made = _segmented(arguments, image, hint[0] if hint else None, part(progress, 0.1, 0.6))
         anchors += [_lowest(labeled, Level[arguments.lowest])] if arguments.lowest else []
-    notes = [note for source in (image, *segmentations, labeled) if source is not None for note in source.notes]
+    others = [_understood([read_segmentation(path)], arguments.scheme, None).labels
+              for path in arguments.also_segmentation]
+    further = read_further(arguments.also, image, others)
+    notes = [note for source in (image, *segmentations, labeled, further) if source is not None
+             for note in source.notes]
     inputs = [{"role": "segmentation", "format": s.format, "sha256": s.sha256} for s in segmentations]
     if image is not None:
         inputs.insert(0, {"role": "image", "format": image.description, "sha256": image.sha256})
         share = share_inside(image.volume, labeled.labels)
         if share < _MOSTLY:
             notes.append(f"Only {share:.0%} of the segmentation lies inside the image.")
+    inputs += further.inputs
     return analyze(
         image.volume if image is not None else None, labeled.labels, contrast=hint[0] if hint else None,
         levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes, anchors=anchors,
         numbering=Numbering(arguments.count_from) if arguments.count_from else None,
+        further=further.scans, frame=image.frame if image is not None else "",
         progress=part(progress, 0.2 if made is None else 0.6, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": made,
                     "contrast_known_by": hint[1] if hint else None})

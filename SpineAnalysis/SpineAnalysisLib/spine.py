@@ -134,7 +134,8 @@ class Scan:
 
     :param name: tells it from the other scans, as in "T2 axial"; says nothing of patient or file.
     :param contrast_guessed: whether the contrast was guessed from the image.
-    :param residual_mm: of a registered scan, how far neighboring vertebrae disagree about where it lies.
+    :param residual_mm: of a registered scan, how far neighboring vertebrae disagree about where it lies; of one in the
+        same frame, how far off the best fit lies.
     :param motions: of a registered scan, how to move it further at each vertebra.
     """
 

@@ -27,7 +27,7 @@ ROOMS = (
     {"build"},
     {"reading"},
     {"contrast", "labeling", "measurements", "segmentation"},
-    {"findings"},
+    {"findings", "visit"},
     {"analysis"},
     {"headless", "phantoms", "results"},
     {"report"},

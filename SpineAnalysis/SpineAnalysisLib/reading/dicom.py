@@ -24,12 +24,16 @@ __all__ = ["Block", "DicomVolume", "Series", "is_dicom", "read", "series_files",
 
 @dataclass(frozen=True, eq=False)
 class DicomVolume:
-    """:param files: that went into it; :param description: without anything about the patient."""
+    """:param files: that went into it; :param description: without anything about the patient.
+
+    :param frame: UID of the scanner's coordinate system, which the scans of one session share.
+    """
 
     raw: RawImage
     hint: Hint | None
     files: tuple[Path, ...]
     description: str
+    frame: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,7 @@ def read(paths: Sequence[Path], series: str | None) -> DicomVolume:
                    notes=tuple(note for count, note in notes if count))
     first = block.series.first
     files = tuple(dict.fromkeys(s.path for s in stack))
-    return DicomVolume(raw, first.hint, files, f"DICOM {first.modality} series of {len(stack)} slices")
+    return DicomVolume(raw, first.hint, files, f"DICOM {first.modality} series of {len(stack)} slices", first.frame)
 
 
 def series_files(paths: Sequence[Path], series: str | None) -> tuple[Path, ...]:

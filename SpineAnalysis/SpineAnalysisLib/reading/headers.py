@@ -20,7 +20,7 @@ _TAGS = ["PatientID", "PatientName", "SOPInstanceUID", "SeriesInstanceUID", "Ser
          "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
          "PerFrameFunctionalGroupsSequence", "SequenceName", "ScanningSequence", "EchoTime", "RepetitionTime",
          "InversionTime", "AcquisitionContrast", "ContrastBolusAgent", "NumberOfFrames", "BitsAllocated",
-         "SamplesPerPixel"]
+         "SamplesPerPixel", "FrameOfReferenceUID"]
 _NOT_SCANS = ("SEG", "RTDOSE")
 _PREAMBLE = 128
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -35,6 +35,7 @@ class Header:
     :param patient: tells patients apart; never shown.
     :param enhanced: whether contrast medium was given.
     :param whole: whether the file is long enough for the pixels that it states.
+    :param frame: UID of the scanner's coordinate system, which the scans of one session share.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Header:
     enhanced: bool
     whole: bool
     slices: tuple[Slice, ...]
+    frame: str = ""
 
 
 def is_dicom(path: Path) -> bool:
@@ -110,7 +112,7 @@ def _read(path: Path) -> Header | None:
     return Header(path, text["SeriesInstanceUID"], (str(read.get("PatientID", "")), str(read.get("PatientName", ""))),
                   text["SeriesNumber"], text["SeriesDescription"] or text["ProtocolName"], text["Modality"],
                   text["BodyPartExamined"], of_dicom(read), bool(read.get("ContrastBolusAgent")),
-                  _has_its_pixels(read, left), tuple(_slices(path, read)))
+                  _has_its_pixels(read, left), tuple(_slices(path, read)), str(read.get("FrameOfReferenceUID") or ""))
 
 
 def _has_its_pixels(header: "Dataset", left: int) -> bool:

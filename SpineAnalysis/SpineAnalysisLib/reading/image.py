@@ -13,6 +13,7 @@ from ..volume import Volume
 from . import dicom, itk, nifti
 from .contrast import Hint, of_intensities, of_words
 from .raw import RawImage, unreadable
+from .study import study_of
 
 _ROLE = "The image"
 _SPACING_MM = (0.01, 20.0)
@@ -28,6 +29,7 @@ class ReadImage:
     :param description: one line about the source.
     :param sha256: of the files that went into it.
     :param notes: sentences about what the reader left out or assumed.
+    :param frame: identifies the scanner's coordinate system, where the file tells.
     """
 
     volume: Volume
@@ -35,6 +37,7 @@ class ReadImage:
     description: str
     sha256: str
     notes: tuple[str, ...] = ()
+    frame: str = ""
 
 
 def read_image(paths: Sequence[Path], series: str | None = None) -> ReadImage:
@@ -60,12 +63,33 @@ def read_image(paths: Sequence[Path], series: str | None = None) -> ReadImage:
                      digest([paths[0]]), (*raw.notes, *notes))
 
 
+def read_images(path: Path) -> tuple[list[ReadImage], tuple[str, ...]]:
+    """Every scan of a file or folder.
+
+    :return: the scans, of a DICOM folder those that belong together, and a sentence about each that cannot be read.
+    :raises InputError: for a file that is no scan, and for a folder without one.
+    """
+    check_exists(path)
+    if not path.is_dir():
+        return [read_image([path])], ()
+    images, notes = [], []
+    study = study_of(path)
+    for name in study.proposed or [each.name for each in study.listed]:
+        try:
+            images.append(_from_dicom([path], name))
+        except InputError as error:
+            notes.append(f"A series was left out: {error}")
+    if not images:
+        raise InputError(f"There is no scan in {path} that shows a spine; pass the folder that holds its slices.")
+    return images, tuple(notes)
+
+
 def _from_dicom(paths: Sequence[Path], series: str | None) -> ReadImage:
     found = dicom.read(paths, series)
     array, notes = _checked(found.raw)
     hint = found.hint
     return ReadImage(Volume(array, found.raw.ijk_to_ras, hint[0] if hint else "Scan"), hint,
-                     _describe(found.description, array), digest(found.files), (*found.raw.notes, *notes))
+                     _describe(found.description, array), digest(found.files), (*found.raw.notes, *notes), found.frame)
 
 
 def read_file(path: Path, role: str) -> RawImage:

@@ -55,12 +55,18 @@ def shifted(by_mm: FloatArray) -> FloatArray:
 
 
 def of_points(source_RAS: FloatArray, target_RAS: FloatArray) -> FloatArray:
-    """The rigid motion that brings points (N, 3) nearest to others (Kabsch, Acta Cryst A 1976;32:922-923)."""
-    middle = source_RAS.mean(axis=0)
-    rotation, _ = Rotation.align_vectors(target_RAS - target_RAS.mean(axis=0), source_RAS - middle)
-    matrix = shifted(target_RAS.mean(axis=0))
+    """The rigid motion that brings points (N, 3) nearest to others (Kabsch, Acta Cryst A 1976;32:922-923).
+
+    Points of a spine lie nearly on a line, about which they tell no turn: without more it is none, as three points
+    beside them say that lie the same way in both.
+    """
+    middles = source_RAS.mean(axis=0), target_RAS.mean(axis=0)
+    beside = LEVER_MM * np.eye(3)
+    rotation, _ = Rotation.align_vectors(np.vstack([target_RAS - middles[1], beside]),
+                                         np.vstack([source_RAS - middles[0], beside]))
+    matrix = shifted(middles[1])
     matrix[:3, :3] = rotation.as_matrix()
-    return matrix @ shifted(-middle)
+    return matrix @ shifted(-middles[0])
 
 
 def displacement(first: FloatArray, second: FloatArray, points_RAS: FloatArray) -> FloatArray:

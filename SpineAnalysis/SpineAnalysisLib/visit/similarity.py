@@ -58,10 +58,10 @@ class Sample:
     def agreement(self, moving: Moving, motion: FloatArray, least_inside: float = 0.5) -> float:
         """Normalized mutual information (Studholme et al., Pattern Recognit 1999;32:71-86), less one: 0 is none.
 
-        What a histogram of so few points shows by chance (Roulston, Physica D 1999;125:285-294) is taken off.  Each value
-        of the moving scan counts for the two classes next to it, so that the measure is smooth (as in
-        Mattes et al., IEEE Trans Med Imaging 2003;22:120-128).  The whole is scaled by the share of the points inside the
-        scan, as a small overlap agrees too easily.
+        What so few points agree by chance (Roulston, Physica D 1999;125:285-294) is taken off.  Each value of a moving
+        scan counts for the two classes next to it, so that the measure is smooth (as in Mattes et al., IEEE Trans Med
+        Imaging 2003;22:120-128).  The whole is scaled by the share of the points inside the scan, as a small overlap
+        agrees too easily.
 
         :param motion: (4, 4) from where the scan lies to where the reference is.
         :param least_inside: 0 where fewer of the points lie in the scan.
@@ -106,7 +106,7 @@ def _values_at(volume: Volume, points_RAS: FloatArray) -> tuple[FloatArray, NDAr
     ijk = volume.to_ijk(points_RAS)
     inside = ((ijk >= -0.5) & (ijk <= np.array(volume.shape) - 0.5)).all(axis=-1)
     values = map_coordinates(volume.array, ijk.T, np.float32, order=1, mode="nearest", prefilter=False)
-    return np.asarray(values), inside
+    return np.asarray(values), np.asarray(inside)
 
 
 def _entropy(shares: FloatArray) -> float:
