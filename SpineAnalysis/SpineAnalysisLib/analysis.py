@@ -14,8 +14,8 @@ from .labeling.repair import check, relabel, repair
 from .measurements.record import Measurement, Table
 from .measurements.registry import families
 from .progress import Progress, part, silent, step
-from .spine import Contrast, Scan, Spine
-from .visit.align import VisitScan, align
+from .spine import Contrast, Scan, Spine, VisitScan
+from .visit.align import align
 from .volume import LabelMap, Volume
 
 

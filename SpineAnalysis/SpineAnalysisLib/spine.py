@@ -181,6 +181,22 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
+class VisitScan:
+    """One more scan of a visit, as it was read, wherever it lies.
+
+    :param frame: identifies the scanner's coordinate system; empty where the file does not tell.
+    :param labels: a segmentation of this scan, where there is one: its levels tell where to begin.
+    :param optional: whether it may be left out (with a note) where it does not fit, as it was not asked for by name.
+    """
+
+    volume: Volume
+    contrast: Contrast | None = None
+    frame: str = ""
+    labels: LabelMap | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Spine:
     """The whole.
 

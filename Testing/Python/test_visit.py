@@ -16,8 +16,8 @@ from SpineAnalysisLib.phantoms import Phantom
 from SpineAnalysisLib.phantoms.spec import SpineSpec
 from SpineAnalysisLib.reading.further import read_further
 from SpineAnalysisLib.reading.image import read_image
-from SpineAnalysisLib.spine import Scan, Spine
-from SpineAnalysisLib.visit.align import VisitScan, align
+from SpineAnalysisLib.spine import Scan, Spine, VisitScan
+from SpineAnalysisLib.visit.align import align
 from SpineAnalysisLib.volume import LabelMap, Volume, transform_points
 
 SAGITTAL = (3.3, 1.0, 1.0)

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..spine import Contrast
-from ..visit.align import VisitScan
+from ..spine import Contrast, VisitScan
 from ..volume import LabelMap
 from .image import ReadImage, read_images
 

@@ -12,7 +12,7 @@ from ..anatomy import Kind
 from ..contrast import guess_contrast
 from ..errors import InputError
 from ..progress import Progress, silent, step
-from ..spine import Contrast, LocalMotion, Scan, Spine, Vertebra, scan_name
+from ..spine import LocalMotion, Scan, Spine, Vertebra, VisitScan, scan_name
 from ..volume import LabelMap, Volume
 from .rigid import Fit, displacement, fit, of_points, shifted
 from .similarity import MIN_POINTS, Moving, Sample, coarsened
@@ -43,22 +43,6 @@ LEAST_AGREEMENT, MOST_MOVED_MM = 0.04, 5.0
 AS_IS_MM = 1.5
 """A scan in the scanner's frame is used as it is where the best fit is not farther off than this (across its slices:
 half a slice), which is about what chemical shift and the fit's own error make."""
-
-
-@dataclass(frozen=True, eq=False)
-class VisitScan:
-    """One more scan of a visit, as it was read.
-
-    :param frame: identifies the scanner's coordinate system; empty where the file does not tell.
-    :param labels: a segmentation of this scan, where there is one: its levels tell where to begin.
-    :param optional: whether it may be left out (with a note) where it does not fit, as it was not asked for by name.
-    """
-
-    volume: Volume
-    contrast: Contrast | None = None
-    frame: str = ""
-    labels: LabelMap | None = None
-    optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
