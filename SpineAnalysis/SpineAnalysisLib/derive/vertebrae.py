@@ -86,7 +86,8 @@ def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]
         volume = Volume(np.isin(window.array, values), window.ijk_to_ras)
         bodies = [v for v in values if labels.structures[v].kind in BODY_KINDS]
         only_endplates = all(labels.structures[v].kind is Kind.ENDPLATE for v in bodies)
-        body = None if only_endplates else volume.with_array(np.isin(window.array, bodies))
+        # The largest part: some programs name the endplate beyond the disc after the vertebra above the disc.
+        body = None if only_endplates else volume.with_array(largest_component(np.isin(window.array, bodies)))
         found.append(Bone(level, volume, body))
     return found
 

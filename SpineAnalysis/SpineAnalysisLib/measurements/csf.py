@@ -1,12 +1,14 @@
 """Signal of the cerebrospinal fluid along the canal."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry.sections import Section
-from ..spine import Scan, Spine
+from ..spine import Spine
+from .evenness import EvenScan, even
 from .flags import quality_of
 from .profiles import slab
 from .record import Geometry, Measurement
@@ -17,35 +19,56 @@ INNER = 0.85
 """Share of the outline's radius that is surely canal."""
 CORD_MARGIN = 1.15
 RINGS = 12
-FREE_PERCENTILE = 90.0
+FREE_PERCENTILE, FEWEST_SECTIONS = 90.0, 20
 
 
 def csf_ratios(spine: Spine) -> Iterator[Measurement]:
     """The ratio at every segment, on T2 images only."""
     scan = spine.scan("T2")
-    if spine.canal is None or scan is None:
+    fluid = FreeFluid.of(spine, even(scan, spine)) if scan is not None else None
+    if spine.canal is None or scan is None or fluid is None:
         return
-    cord = spine.cord.sections if spine.cord is not None else (None,) * len(spine.canal.sections)
-    signal = np.array([_signal(scan, section, other) if section is not None and section.complete else np.nan
-                       for section, other in zip(spine.canal.sections, cord, strict=True)])
-    known = signal[np.isfinite(signal)]
-    if len(known) < 20:
-        return
-    free = float(np.percentile(known, FREE_PERCENTILE))
-    flags = tuple(flag for flag, on in (("level_provisional", spine.provisional),
-                                        ("contrast_guessed", scan.contrast_guessed),
-                                        ("no_bias_correction", True)) if on)
+    flags = (*(("level_provisional",) if spine.provisional else ()), *fluid.scan.flags)
     for motion in spine.segments:
-        here = signal[slab(spine.canal, motion)]
-        if np.isfinite(here).sum() < 3 or motion.canal_s is None or free <= 0:
+        here = fluid.along[slab(spine.canal, motion)]
+        if np.isfinite(here).sum() < 3 or motion.canal_s is None:
             continue
         middle = spine.canal.sections[spine.canal.nearest(motion.canal_s)]
         drawn = Geometry("contour", middle.contour_RAS, middle.frame) if middle is not None else None
-        yield Measurement("csf_signal_ratio", motion.segment, float(np.nanmean(here)) / free, "1", None,
-                          float(np.nanstd(here)) / free, quality_of(flags), flags, (), drawn, scan.name)
+        yield Measurement("csf_signal_ratio", motion.segment, float(np.nanmean(here)) / fluid.signal, "1", None,
+                          float(np.nanstd(here)) / fluid.signal, quality_of(flags), flags, (), drawn, scan.name)
 
 
-def _signal(scan: Scan, section: Section, cord: Section | None) -> float:
+@dataclass(frozen=True, eq=False)
+class FreeFluid:
+    """The subject's own cerebrospinal fluid, where it is least disturbed.
+
+    :param along: (N,) signal of the canal's sections, NaN where unknown; :param signal: of the free fluid.
+    :param spread: relative standard deviation of the sections that are about as bright.
+    """
+
+    scan: EvenScan
+    along: FloatArray
+    signal: float
+    spread: float
+
+    @staticmethod
+    def of(spine: Spine, scan: EvenScan) -> "FreeFluid | None":
+        """``None`` where too little of the canal is seen."""
+        if spine.canal is None:
+            return None
+        cord = spine.cord.sections if spine.cord is not None else (None,) * len(spine.canal.sections)
+        along = np.array([_signal(scan, section, other) if section is not None and section.complete else np.nan
+                          for section, other in zip(spine.canal.sections, cord, strict=True)])
+        known = along[np.isfinite(along)]
+        if len(known) < FEWEST_SECTIONS:
+            return None
+        free = float(np.percentile(known, FREE_PERCENTILE))
+        bright = known[known >= np.percentile(known, 2 * FREE_PERCENTILE - 100.0)]
+        return FreeFluid(scan, along, free, float(bright.std()) / free) if free > 0 else None
+
+
+def _signal(scan: EvenScan, section: Section, cord: Section | None) -> float:
     """Median of the brighter half of a section without cord; NaN where the image does not reach."""
     radii = INNER * np.sqrt((np.arange(RINGS) + 0.5) / RINGS)
     place = radii[:, None, None] * section.outline[None]

@@ -26,6 +26,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
     "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
                                "is not seen"),
+    "no_free_csf": (_POOR, "too little of the canal is seen to know the signal of the fluid"),
+    "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
     NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
     "supine": (_GOOD, "measured lying down, which is not standing"),

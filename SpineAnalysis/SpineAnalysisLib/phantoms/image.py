@@ -56,6 +56,11 @@ _TISSUES = {
 }
 
 
+def signal_of(tissue: str, contrast: Contrast) -> float:
+    """A tissue's signal without texture, noise and the coil's unevenness."""
+    return float(getattr(_TISSUES[tissue], contrast))
+
+
 def render(before: Sequence[Solid], solids: Sequence[Solid], after: Sequence[Solid], surroundings: Surroundings,
            grid: Grid, contrast: Contrast, noise: float, bias: float, seed: int) -> Image:
     """The image on a grid.

@@ -14,6 +14,7 @@ from .canal import Canal, build_canal
 from .image import Contrast, render
 from .model import Chain, build_chain
 from .rasterize import Grid, rasterize
+from .signal import signal_truths
 from .solids import Solid, build_solids
 from .spec import SpineSpec
 from .surroundings import Surroundings, inner_solids
@@ -85,4 +86,4 @@ class Phantom:
 
     def truth(self) -> list[Truth]:
         """Every exact answer."""
-        return all_truths(self.chain, self.canal)
+        return [*all_truths(self.chain, self.canal), *signal_truths(self.chain)]
