@@ -26,7 +26,8 @@ from SpineAnalysisLib.progress import silent
 from SpineAnalysisLib.spine import Contrast, Spine
 
 WORN = {Level.L1: {"degeneration": 1}, Level.L2: {"degeneration": 2}, Level.L3: {"degeneration": 3},
-        Level.L4: {"degeneration": 4, "disc_height": 9.0}, Level.L5: {"degeneration": 5, "disc_height": 4.2, "lordosis": 4.0}}
+        Level.L4: {"degeneration": 4, "disc_height": 9.0},
+        Level.L5: {"degeneration": 5, "disc_height": 4.2, "lordosis": 4.0}}
 EXPECTED = {Level.L1: "I", Level.L2: "II", Level.L3: "III", Level.L4: "IV", Level.L5: "V"}
 SPACINGS = {"fine": (1.2, 1.0, 1.0), "thick": (3.3, 0.8, 0.8)}
 

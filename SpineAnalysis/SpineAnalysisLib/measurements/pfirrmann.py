@@ -1,8 +1,8 @@
 """How probable each Pfirrmann grade is, from the nucleus's signal and the disc's height.
 
 Signal: the nucleus's T2 time per grade is published (I 210, II 129, III 84, IV 51 ms, each with its standard deviation:
-479 lumbar discs, ECR 2018 poster on T2 mapping; Marinelli et al., AJNR 2010;31:1278-1282, agree with 108 ms for II and
-53 ms for IV).  The signal equation of a spin echo makes of it a ratio to fluid, at the median TR and TE of the 210 T2
+479 lumbar discs, poster 58d54bf2 of the European Congress of Radiology; Marinelli et al., AJNR 2010;31:1278-1282, found
+108 ms for II and 53 ms for IV).  The signal equation of a spin echo makes of it a ratio to fluid, at the median TR and TE of the 210 T2
 scans of SPIDER.  Signal does not tell V from IV (Salamat et al., SpringerPlus 2016;5:829), height does.
 
 Height: relative to what level and subject let expect.  A disc that has lost a fifth looks narrow; the mean of every
@@ -28,9 +28,10 @@ T2_MS = np.array([210.1, 129.0, 84.1, 51.2, 51.2])
 T2_SPREAD_MS = np.array([32.2, 18.6, 10.3, 9.3, 9.3])
 TR_MS, TE_MS = 3643.0, 120.0
 FLUID_T1_MS, FLUID_T2_MS = 4300.0, 2000.0
-"""Of cerebrospinal fluid: Rooney et al., Magn Reson Med 2007;57:308-318 (T1)."""
+"""Of cerebrospinal fluid: T1 as Rooney et al., Magn Reson Med 2007;57:308-318; T2 is so long that it hardly matters."""
 DISC_T1_MS, DISC_WATER = 1200.0, 0.80
-"""Of the nucleus: Chiu et al., Spine 2001;26:E437-E444 (T1); Antoniou et al., J Clin Invest 1996;98:996-1003 (water)."""
+"""Of the nucleus: T1 as Chiu et al., Spine 2001;26:E437-E444; share of water as Antoniou et al., J Clin Invest
+1996;98:996-1003."""
 SEQUENCE_SPREAD = 0.2
 """Relative standard deviation of the ratio from scan to scan: TE from 92 to 120 ms (80 % of SPIDER's) is 0.17 for
 grade III, and TR adds to it."""

@@ -1,11 +1,12 @@
-"""Exact answers about signal: what the definitions give for the tissues of a phantom's T2 image, without noise, texture,
-partial volume or the coil's unevenness."""
+"""Exact answers about signal: what the definitions give for the tissues of a phantom's T2 image, without noise,
+texture, partial volume or the coil's unevenness.
+"""
 
 import numpy as np
 
 from .image import signal_of
 from .model import Chain, Joint
-from .solids import Vector, disc_solids
+from .solids import disc_solids
 from .truth import Truth
 
 _NUCLEUS_SHARE = 0.5  # of width, depth and height in which the nucleus is measured
@@ -19,7 +20,7 @@ def nucleus_signal(joint: Joint) -> float:
               (joint.upper.spec.depth + joint.lower.spec.depth) / 4, joint.height / 2]
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, _SAMPLES) * _NUCLEUS_SHARE * half for half in across], indexing="ij")
     within = np.hypot(x / across[0], y / across[1]) <= _NUCLEUS_SHARE
-    inside: Vector = nucleus.distance(x[within], y[within], z[within]) < 0
+    inside = nucleus.distance(x[within], y[within], z[within]) < 0
     outer, inner = (signal_of(solid.layers[0][1], "T2") for solid in (annulus, nucleus))
     return outer + (inner - outer) * float(inside.mean())
 
