@@ -1,9 +1,10 @@
 """How probable each Pfirrmann grade is, from the nucleus's signal and the disc's height.
 
-Signal: the nucleus's T2 time per grade is published (I 210, II 129, III 84, IV 51 ms, each with its standard deviation:
-479 lumbar discs, poster 58d54bf2 of the European Congress of Radiology; Marinelli et al., AJNR 2010;31:1278-1282, found
-108 ms for II and 53 ms for IV).  The signal equation of a spin echo makes of it a ratio to fluid, at the median TR and TE of the 210 T2
-scans of SPIDER.  Signal does not tell V from IV (Salamat et al., SpringerPlus 2016;5:829), height does.
+Signal: the nucleus's T2 time per grade is published (I 210, II 129, III 84, IV 51 ms, each with its standard
+deviation: 479 lumbar discs, poster 58d54bf2 of the European Congress of Radiology; Marinelli et al., AJNR
+2010;31:1278-1282, found 108 ms for II and 53 ms for IV).  The signal equation of a spin echo makes of it a ratio to
+fluid, at the median TR and TE of the 210 T2 scans of SPIDER.  Signal does not tell V from IV (Salamat et al.,
+SpringerPlus 2016;5:829), height does.
 
 Height: relative to what level and subject let expect.  A disc that has lost a fifth looks narrow; the mean of every
 grade is where as many discs are narrow as SPIDER's radiologist found in that grade.
