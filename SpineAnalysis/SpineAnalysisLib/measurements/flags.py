@@ -26,6 +26,9 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
     "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
                                "is not seen"),
+    "disc_label_short": (_POOR, "the disc's label does not reach the rims of the endplates, so nothing beyond is seen"),
+    "side_near_midline": (_GOOD, "the herniation's middle lies near the line between two zones"),
+    "canal_not_labeled": (_LIMITED, "no canal is labeled here"),
     "no_free_csf": (_POOR, "too little of the canal is seen to know the signal of the fluid"),
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),

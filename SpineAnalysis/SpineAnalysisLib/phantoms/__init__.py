@@ -3,7 +3,7 @@
 from .phantom import Phantom
 from .presets import preset, presets
 from .rasterize import Grid
-from .spec import JointSpec, SpineSpec, VertebraSpec
+from .spec import Herniation, JointSpec, SpineSpec, VertebraSpec
 from .truth import Truth
 
-__all__ = ["Grid", "JointSpec", "Phantom", "SpineSpec", "Truth", "VertebraSpec", "preset", "presets"]
+__all__ = ["Grid", "Herniation", "JointSpec", "Phantom", "SpineSpec", "Truth", "VertebraSpec", "preset", "presets"]

@@ -1,7 +1,8 @@
 """The solids of a phantom as implicit functions.
 
 A solid is a signed distance (exact in sign, about right in size near the surface) in a frame of its own.  Solids are
-painted in order, and a later one takes the place of an earlier one: discs, then bone, then the canal, then the cord.
+painted in order, and a later one takes the place of an earlier one: discs, then bone, then the canal, then herniations,
+then the cord.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ Vector = NDArray[np.floating]
 Distance = Callable[[Vector, Vector, Vector], Vector]
 
 _FACET_GAP_MM = 1.2
+BACK_POWER = 3.5  # of the superellipse that bounds a body behind
 _OVERLAP_MM = 0.4  # by which a solid goes under what is painted over it, so that nothing shines through
 
 
@@ -59,6 +61,7 @@ def build_solids(chain: Chain, canal: Canal) -> list[Solid]:
         if number >= len(chain.bodies) - 1 and chain.tail:
             solids.append(ala_solid(body))
     solids += [_tube_solid(Structure(Kind.CANAL), tube, canal.width, canal.depth, "csf", "dura") for tube in pieces]
+    solids += [part for joint in chain.joints if (part := herniation_solid(joint)) is not None]
     if canal.cord_width.any():
         cord = Structure(Kind.CORD)
         solids += [_tube_solid(cord, tube, canal.cord_width, canal.cord_depth, "cord") for tube in pieces]
@@ -74,7 +77,7 @@ def _disc_height(chain: Chain, number: int) -> float:
 def section_distance(x: Vector, y: Vector, half_width: Vector | float, half_depth: Vector | float) -> Vector:
     """Distance along the ray from the center to the outline of a body: round in front, flat at the back."""
     across, along = np.abs(x / half_width), np.abs(y / half_depth)
-    power = np.where(y > 0, 2.2, 3.5)
+    power = np.where(y > 0, 2.2, BACK_POWER)
     radius = np.maximum((across**power + along**power) ** (1 / power), 1e-6)
     return np.hypot(x, y) * (1 - 1 / radius)
 
@@ -114,41 +117,96 @@ def body_solids(body: Body) -> list[Solid]:
     ]
 
 
-def disc_solids(joint: Joint) -> list[Solid]:
-    """The disc between the endplates, and its nucleus."""
-    upper, lower, frame = joint.upper, joint.lower, joint.frame
-    half_width = (upper.spec.width * (1 - upper.spec.taper) + lower.spec.width) / 4
-    half_depth = (upper.spec.depth + lower.spec.depth) / 4
-    lean = frame.to_frame(upper.endplate(-1).origin)
+class DiscShape:
+    """Where a disc is, in the frame of its joint."""
 
-    def planes(x: Vector, y: Vector, z: Vector) -> Vector:
-        points = frame.to_ras(np.stack(np.broadcast_arrays(x, y, z), axis=-1))
+    def __init__(self, joint: Joint) -> None:
+        self.joint = joint
+        upper, lower = joint.upper.spec, joint.lower.spec
+        self.half_width = (upper.width * (1 - upper.taper) + lower.width) / 4
+        self.half_depth = (upper.depth + lower.depth) / 4
+        self.lean = joint.frame.to_frame(joint.upper.endplate(-1).origin)
+
+    def planes(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        """Distance to the endplates, negative between them; a little goes under the bone."""
+        upper, lower = self.joint.upper, self.joint.lower
+        points = self.joint.frame.to_ras(np.stack(np.broadcast_arrays(x, y, z), axis=-1))
         a, b = upper.frame.to_frame(points), lower.frame.to_frame(points)
         return np.maximum(a[..., 2] - upper.endplate_z(-1, a[..., 0], a[..., 1]),
                           lower.endplate_z(1, b[..., 0], b[..., 1]) - b[..., 2]) - _OVERLAP_MM
 
-    def shifted(x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector]:
-        share = np.clip(z / lean[2], -1, 1)
-        return x - share * lean[0], y - share * lean[1]
+    def shifted(self, x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector]:
+        """Offsets to the right and to the front of the line between the endplates' centers."""
+        share = np.clip(z / self.lean[2], -1, 1)
+        return x - share * self.lean[0], y - share * self.lean[1]
 
-    def disc(x: Vector, y: Vector, z: Vector) -> Vector:
-        u, v = shifted(x, y, z)
-        behind = np.clip(-v / half_depth, 0, 1) ** 2 * np.clip(1 - (u / half_width) ** 2, 0, 1)
-        return np.maximum(section_distance(u, v, half_width, half_depth) - joint.spec.bulge * behind, planes(x, y, z))
+    def behind(self, x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector]:
+        """Offset to the right, and how far behind the line of the rims."""
+        u, v = self.shifted(x, y, z)
+        rim = self.half_depth * np.clip(1 - np.abs(u / self.half_width)**BACK_POWER, 0, 1)**(1 / BACK_POWER)
+        return u, -v - rim
 
-    def nucleus(x: Vector, y: Vector, z: Vector) -> Vector:
-        u, v = shifted(x, y, z)
-        v = v + 0.08 * half_depth
-        radius = np.sqrt((u / (0.72 * half_width)) ** 2 + (v / (0.68 * half_depth)) ** 2)
-        rim = 0.35 * joint.height * np.clip(radius, 0, 1) ** 3
-        return np.maximum((radius - 1) * 0.68 * half_depth, planes(x, y, z) + _OVERLAP_MM + 0.8 + rim)
+    def disc(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        u, v = self.shifted(x, y, z)
+        spec = self.joint.spec
+        back = np.clip(-v / self.half_depth, 0, 1) ** 2 * np.clip(1 - (u / self.half_width) ** 2, 0, 1)
+        side = section_distance(u, v, self.half_width, self.half_depth) - spec.bulge * back - spec.bulge_around
+        return np.maximum(side, self.planes(x, y, z))
 
-    high = joint.height / 2 + half_depth * 0.4
-    half = np.array([half_width + abs(lean[0]), half_depth + abs(lean[1]) + joint.spec.bulge, high]) + 1
-    structure = Structure(Kind.DISC, upper.spec.level, below=lower.spec.level)
+    def nucleus(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        u, v = self.shifted(x, y, z)
+        v = v + 0.08 * self.half_depth
+        radius = np.sqrt((u / (0.72 * self.half_width)) ** 2 + (v / (0.68 * self.half_depth)) ** 2)
+        rim = 0.35 * self.joint.height * np.clip(radius, 0, 1) ** 3
+        return np.maximum((radius - 1) * 0.68 * self.half_depth, self.planes(x, y, z) + _OVERLAP_MM + 0.8 + rim)
+
+    def herniation(self, x: Vector, y: Vector, z: Vector) -> Vector:
+        """Of what lies behind the line of the rims; clear of bone."""
+        spec = self.joint.spec.herniation
+        assert spec is not None
+        u, e = self.behind(x, y, z)
+        u = u - spec.offset
+        head = spec.head or spec.base
+        if head > spec.base:
+            neck = np.maximum(np.abs(u) - spec.base / 2, e - spec.depth / 2)
+            side = np.minimum(neck, ellipse_distance(u, e - spec.depth / 2, head / 2, spec.depth / 2))
+        else:
+            side = ellipse_distance(u, np.maximum(e, 0), spec.base / 2, spec.depth)
+        if spec.length is None:
+            vertical = self.planes(x, y, z) + _OVERLAP_MM
+        else:
+            vertical = np.abs(z + spec.drop) - spec.length / 2
+        points = self.joint.frame.to_ras(np.stack(np.broadcast_arrays(x, y, z), axis=-1))
+        bone = [body_distance(body)(*np.moveaxis(body.frame.to_frame(points), -1, 0))
+                for body in (self.joint.upper, self.joint.lower)]
+        return np.maximum.reduce(np.broadcast_arrays(side, vertical, -e, -bone[0], -bone[1]))
+
+
+def disc_solids(joint: Joint) -> list[Solid]:
+    """The disc between the endplates, and its nucleus."""
+    shape = DiscShape(joint)
+    high = joint.height / 2 + shape.half_depth * 0.4
+    reach = np.maximum(joint.spec.bulge, joint.spec.bulge_around)
+    half = np.array([shape.half_width + abs(shape.lean[0]) + reach, shape.half_depth + abs(shape.lean[1]) + reach,
+                     high]) + 1
+    structure = Structure(Kind.DISC, joint.upper.spec.level, below=joint.lower.spec.level)
     tissue = f"nucleus{joint.spec.degeneration}"
-    return [Solid(structure, frame, -half, half, disc, ((0.0, "annulus"),)),
-            Solid(None, frame, -half, half, nucleus, ((0.0, tissue),))]
+    return [Solid(structure, joint.frame, -half, half, shape.disc, ((0.0, "annulus"),)),
+            Solid(None, joint.frame, -half, half, shape.nucleus, ((0.0, tissue),))]
+
+
+def herniation_solid(joint: Joint) -> Solid | None:
+    """What has left the disc's space."""
+    spec = joint.spec.herniation
+    if spec is None:
+        return None
+    shape = DiscShape(joint)
+    aside = max(spec.head or 0.0, spec.base) / 2 + abs(spec.offset) + abs(shape.lean[0]) + 1
+    back = shape.half_depth + abs(shape.lean[1]) + spec.depth + 1
+    high = (joint.height + 8 if spec.length is None else spec.length) / 2 + abs(spec.drop) + 1
+    structure = Structure(Kind.DISC, joint.upper.spec.level, below=joint.lower.spec.level)
+    return Solid(structure, joint.frame, np.array([-aside, -back, -high]), np.array([aside, 0.0, high]),
+                 shape.herniation, ((0.0, "annulus"),))
 
 
 # --- arches

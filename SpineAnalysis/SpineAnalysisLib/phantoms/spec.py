@@ -57,6 +57,25 @@ class VertebraSpec:
 
 
 @dataclass(frozen=True)
+class Herniation:
+    """Disc behind the line of the rims, half an ellipse or a mushroom as seen from above; lengths in mm.
+
+    :param depth: behind the line of the rims; :param base: width at that line.
+    :param offset: of its middle from the midline, to the right.
+    :param head: greatest width, where that is not the base.
+    :param length: from top to bottom; without, it is as high as the disc.
+    :param drop: how far its middle lies below the disc plane.
+    """
+
+    depth: float
+    base: float
+    offset: float = 0.0
+    head: float | None = None
+    length: float | None = None
+    drop: float = 0.0
+
+
+@dataclass(frozen=True)
 class JointSpec:
     """What lies between a vertebra and the one below it.
 
@@ -69,6 +88,8 @@ class JointSpec:
     :param narrowing_length: length of canal that is narrowed, mm; nothing is lost at its ends.
     :param cord_compression: share of the cord's front-to-back diameter that is lost at the disc.
     :param bulge: how far the disc reaches behind the line of the rims, mm, unless the canal is in its way.
+    :param bulge_around: the same all around, unless the canal is in its way.
+    :param herniation: takes the place of canal; the exact sizes of the canal are not known there.
     :param degeneration: 1 (bright nucleus) to 5 (black disc).
     """
 
@@ -83,6 +104,8 @@ class JointSpec:
     narrowing_length: float = 18.0
     cord_compression: float = 0.0
     bulge: float = 0.0
+    bulge_around: float = 0.0
+    herniation: Herniation | None = None
     degeneration: int = 2
 
 

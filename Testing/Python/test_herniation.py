@@ -1,0 +1,145 @@
+"""Bulges and herniations of known depth, side, zone and type."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion
+from scipy.spatial.transform import Rotation
+
+from SpineAnalysisLib.anatomy import Kind, Level, Segment
+from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.measurements import herniation
+from SpineAnalysisLib.measurements.record import Measurement, Severity
+from SpineAnalysisLib.phantoms import Herniation, Phantom, SpineSpec
+from SpineAnalysisLib.progress import silent
+from SpineAnalysisLib.spine import Spine
+
+CASES = {"fine": (1.0, "PSR", True), "thick": ((3.3, 0.7, 0.7), "RAS", False)}
+JOINTS = {
+    Level.L2: {"bulge_around": 2.5, "narrowing_depth": 0.4, "disc_height": 9.0},
+    Level.L3: {"herniation": Herniation(5.0, 14.0, offset=7.0)},
+    Level.L4: {"herniation": Herniation(7.0, 9.0, offset=-5.0, head=12.0, length=16.0, drop=4.0)},
+}
+L23, L34, L45, L51 = (Segment(a, b) for a, b in ((Level.L2, Level.L3), (Level.L3, Level.L4), (Level.L4, Level.L5),
+                                                 (Level.L5, Level.S1)))
+DEPTH_MM = 0.7
+"""Tolerance of a bulge's depth."""
+Records = dict[tuple[str, Segment], Measurement]
+
+
+@cache
+def phantom() -> Phantom:
+    return Phantom(SpineSpec.typical(Level.L2, Level.S1).changed(joints=JOINTS))
+
+
+@cache
+def spine(name: str) -> Spine:
+    spacing, axes, turned = CASES[name]
+    rotation = Rotation.from_rotvec([0.1, -0.15, 0.2]).as_matrix() if turned else None
+    return build_spine(phantom().labels(phantom().grid(spacing, axes, rotation, margin=3.0)))
+
+
+def measured(model: Spine) -> Records:
+    found = herniation.compute(model, {}, silent).measurements
+    return {(m.key, m.level): m for m in found if isinstance(m.level, Segment)}
+
+
+@cache
+def records(name: str) -> Records:
+    return measured(spine(name))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_depth(name: str) -> None:
+    found = records(name)
+    truths = {t.level: t.value for t in phantom().truth() if t.key == "disc_bulge_depth"}
+    assert truths[L34] == 5.0
+    assert truths[L45] == 7.0
+    for level in (L34, L45, L23):
+        record = found["disc_bulge_depth", level]
+        assert record.value == pytest.approx(truths[level], abs=DEPTH_MM), level
+        assert record.value is not None
+        assert record.uncertainty is not None
+        assert abs(record.value - truths[level]) <= record.uncertainty
+    at_rest = found["disc_bulge_depth", L51]
+    assert at_rest.value is not None
+    assert at_rest.value < 1.2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_types_are_fardons(name: str) -> None:
+    words = {level: records(name)["herniation_type", level].word for level in (L23, L34, L45, L51)}
+    assert words == {L23: "bulge", L34: "protrusion", L45: "extrusion", L51: "none"}
+    exact = {t.level: t.value for t in phantom().truth() if t.key == "herniation_type"}
+    assert {level: records(name)["herniation_type", level].value for level in exact} == exact
+    severities = [records(name)["herniation_type", level].severity for level in (L51, L23, L34, L45)]
+    assert severities == sorted(severities) == list(Severity)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_side_and_zone_are_the_patients(name: str) -> None:
+    found = records(name)
+    assert found["herniation_side", L34].word == "right"
+    assert found["herniation_side", L45].word == "left"
+    assert found["herniation_zone", L34].word == "subarticular"
+    assert found["herniation_zone", L45].word == "central"
+    assert {level for key, level in found if key == "herniation_side"} == {L34, L45}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_share_of_the_canal(name: str) -> None:
+    truths = {t.level: t.value for t in phantom().truth() if t.key == "herniation_canal_fraction"}
+    for level in (L34, L45):
+        record = records(name)["herniation_canal_fraction", level]
+        assert record.value == pytest.approx(truths[level], abs=4.0), level
+        assert record.grades[0].label == "mild"
+    assert records(name)["herniation_canal_fraction", L34].grades[1].label == "MSU 1-B"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_drawn_lies_behind_the_disc(name: str) -> None:
+    for level, sign in ((L34, 1), (L45, -1)):
+        line = records(name)["disc_bulge_depth", level].geometry
+        outline = records(name)["herniation_type", level].geometry
+        motion = next(m for m in spine(name).segments if m.segment == level)
+        assert line is not None
+        assert outline is not None
+        start, end = motion.disc.to_frame(line.points_RAS)
+        assert end[1] < start[1] < -12.0
+        assert sign * motion.disc.to_frame(outline.points_RAS)[:, 0].mean() > 2.5
+
+
+def test_derived_discs_show_no_herniation() -> None:
+    model = spine("thick")
+    derived = replace(model.labels, derived=frozenset(model.labels.values(Kind.DISC)))
+    found = measured(replace(model, labels=derived))
+    assert {key for key, _ in found} == {"disc_bulge_depth", "herniation_type"}
+    for record in found.values():
+        assert record.value is None
+        assert "disc_derived" in record.flags
+
+
+def test_a_label_that_stops_short_of_the_rims_is_refused() -> None:
+    model = spine("thick")
+    values = model.labels.values(Kind.DISC, Level.L3)
+    disc = model.labels.mask(values)
+    kept = binary_erosion(disc, np.ones((3, 9, 3)))
+    labels = replace(model.labels, array=np.where(disc & ~kept, 0, model.labels.array))
+    record = measured(replace(model, labels=labels))["herniation_type", L34]
+    assert record.value is None
+    assert "disc_label_short" in record.flags
+
+
+def test_a_loose_piece_is_a_sequestration() -> None:
+    model = spine("fine")
+    motion = next(m for m in model.segments if m.segment == L51)
+    center = motion.disc.to_ras(np.array([4.0, -20.5, 8.0]))
+    points = model.labels.to_ras(np.indices(model.labels.shape).reshape(3, -1).T).reshape(*model.labels.shape, 3)
+    ball = np.linalg.norm(points - center, axis=-1) < 2.8
+    array = model.labels.array.copy()
+    array[ball] = model.labels.values(Kind.DISC, Level.L5)[0]
+    found = measured(replace(model, labels=replace(model.labels, array=array)))
+    assert found["herniation_type", L51].word == "sequestration"
+    assert found["herniation_side", L51].word == "right"
