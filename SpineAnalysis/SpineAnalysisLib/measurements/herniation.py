@@ -220,7 +220,7 @@ def _radius_at(edge: Margin, x: FloatArray, y: FloatArray, height: int) -> Float
 
 def _nearest(mask: Volume, points: FloatArray) -> NDArray[np.bool_]:
     index = np.rint(mask.to_ijk(points)).astype(int)
-    inside = ((index >= 0) & (index < mask.shape)).all(axis=-1)
+    inside: NDArray[np.bool_] = np.asarray(np.all((index >= 0) & (index < mask.shape), axis=-1))
     index = np.where(inside[..., None], index, 0)
     return np.asarray(mask.array[tuple(np.moveaxis(index, -1, 0))] & inside)
 
