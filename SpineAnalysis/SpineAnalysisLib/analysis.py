@@ -1,6 +1,6 @@
 """Volumes in, a measured spine out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ from .contrast import guess_contrast
 from .findings import doubts, sentences
 from .labeling.label import Anchor, Numbering
 from .labeling.repair import check, relabel, repair
+from .measurements.cutoffs import regraded
+from .measurements.listing import Listing
 from .measurements.record import Measurement, Table
-from .measurements.registry import families
+from .measurements.registry import cutoffs, families
 from .progress import Progress, part, silent, step
 from .spine import Contrast, Scan, Spine, VisitScan
 from .visit.align import align
@@ -39,11 +41,16 @@ class Analysis:
         """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``."""
         return next((m for m in self.measurements if (m.key, str(m.level), m.side) == (key, level, side)), None)
 
+    def table(self) -> Listing:
+        """All records as rows (a list of dictionaries) that print as a table, head to foot."""
+        return Listing.of(self.measurements)
+
 
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
             canal_means: CanalMeaning = "", notes: Sequence[str] = (), anchors: Sequence[Anchor] = (),
             numbering: Numbering | None = None, further: Sequence[VisitScan] = (), frame: str = "",
-            parameters: Mapping[str, Mapping[str, Any]] | None = None, provenance: Mapping[str, Any] | None = None,
+            parameters: Mapping[str, Mapping[str, Any]] | None = None, only: Collection[str] | None = None,
+            limits: Mapping[str, Sequence[float]] | None = None, provenance: Mapping[str, Any] | None = None,
             progress: Progress = silent) -> Analysis:
     """Model and measure a labeled spine.
 
@@ -57,11 +64,12 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :param further: the visit's other scans; they are brought to where the labels are, or refused.
     :param frame: identifies the coordinate system of the scanner that made the scan, where that is known.
     :param parameters: family name -> values that override the family's defaults.
+    :param only: names of the families to measure; ``None`` measures all.
+    :param limits: name of a published cut-off -> a user's own limits instead of its.
     :param provenance: of the inputs; versions and parameters are added.
     :raises InputError: for labels that cannot be measured, and for further scans that do not fit.
     :raises Cancelled: by ``progress``.
     """
-    given = parameters or {}
     told = bool(anchors) or numbering is not None
     named = relabel(labels, anchors, numbering) if told else repair(labels)
     provisional = named.provisional if told else not levels_known
@@ -74,23 +82,34 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
     share = 0.6 if not further else 0.75
     spine = align(spine, further, frame, part(progress, 0.6, share))
-    measurements: list[Measurement] = []
-    tables: list[Table] = []
-    used: dict[str, Mapping[str, Any]] = {}
-    for i, family in enumerate(families()):
-        settings = {**family.defaults, **given.get(family.name, {})}
-        result = family.compute(spine, settings, part(
-            progress, *(share + (1.0 - share) * (i + j) / len(families()) for j in (0, 1))))
-        measurements += result.measurements
-        tables += result.tables
-        used[family.name] = settings
+    measurements, tables, used = _measured(spine, parameters or {}, only, part(progress, share, 1.0))
+    if limits:
+        rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}
+        measurements = [regraded(m, rules) for m in measurements]
     step(progress, 1.0, "Measured")
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
               "canal_means": spine.canal_meaning, "parameters": used, "scans": [_provenance(x) for x in spine.scans],
+              "limits": {name: list(own) for name, own in (limits or {}).items()},
               "anchors": [{"level": str(a.level), "at_RAS": [float(x) for x in a.at_RAS]} for a in anchors],
               "counted_from": numbering.value if numbering else None, **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
                     record)
+
+
+def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: Collection[str] | None,
+              progress: Progress) -> tuple[list[Measurement], list[Table], dict[str, Mapping[str, Any]]]:
+    """Records and tables of the wanted families, and the parameters that each was measured with."""
+    wanted = [family for family in families() if only is None or family.name in only]
+    measurements: list[Measurement] = []
+    tables: list[Table] = []
+    used: dict[str, Mapping[str, Any]] = {}
+    for i, family in enumerate(wanted):
+        settings = {**family.defaults, **parameters.get(family.name, {})}
+        result = family.compute(spine, settings, part(progress, i / len(wanted), (i + 1) / len(wanted)))
+        measurements += result.measurements
+        tables += result.tables
+        used[family.name] = settings
+    return measurements, tables, used
 
 
 def _provenance(scan: Scan) -> dict[str, Any]:

@@ -85,9 +85,14 @@ def write_measurements(analysis: Analysis, folder: Path) -> None:
     The same analysis gives the same bytes.
     """
     _write_json(analysis, folder / MEASUREMENTS)
-    _write_csv(folder / "measurements.csv", _COLUMNS, [_row(m) for m in analysis.measurements])
+    write_table(analysis.measurements, folder / "measurements.csv")
     for table in analysis.tables:
         _write_csv(folder / f"{table.key}.csv", [*table.all_columns, "level"], _table_rows(table))
+
+
+def write_table(measurements: Iterable[Measurement], path: Path) -> None:
+    """All records as one CSV file."""
+    _write_csv(path, _COLUMNS, [_row(m) for m in measurements])
 
 
 def versions() -> dict[str, str]:

@@ -1,11 +1,15 @@
 """Published cut-offs, as data: which value, where it applies, what its bands are called and who said so."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..anatomy import CanalMeaning, Level, Region, Segment
+from ..errors import InputError
 from ..spine import Tube
-from .record import Grade, Severity
+from .flags import NEAR_CUTOFF, quality_of
+from .record import Grade, Measurement, Severity
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,20 @@ class Cutoff:
         size = abs(value) if self.more_is_worse else value
         return any(abs(size - band.limit) < uncertainty for band in self.bands)
 
+    def with_limits(self, limits: Sequence[float]) -> "Cutoff":
+        """The same rule with a user's own limits, which its source then says.
+
+        :raises InputError: for another number of limits, or limits out of order.
+        """
+        given = [float(x) for x in limits]
+        if given == [band.limit for band in self.bands]:
+            return self
+        if len(given) != len(self.bands) or not np.isfinite(given).all() or given != sorted(set(given)):
+            raise InputError(f"The cut-off {self.name} takes {len(self.bands)} limits in ascending order, not {given}.")
+        bands = tuple(replace(band, limit=limit) for band, limit in zip(self.bands, given, strict=True))
+        published = ", ".join(f"{band.limit:g}" for band in self.bands)
+        return replace(self, bands=bands, source=f"own limits, instead of {published} by {self.source}")
+
     def grade(self, value: float) -> Grade:
         """The band a value falls in; what is beyond all limits is normal."""
         if self.more_is_worse:
@@ -61,18 +79,18 @@ class Cutoff:
         for band in self.bands:
             if value < band.limit:
                 text = f"< {band.limit:g}" if lower is None else f"{lower:g}-{band.limit:g}"
-                return Grade(band.label, f"{text} {self.unit}".strip(), self.source, band.severity)
+                return Grade(band.label, f"{text} {self.unit}".strip(), self.source, band.severity, self.name)
             lower = band.limit
-        return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL)
+        return Grade("normal", f">= {lower:g} {self.unit}".strip(), self.source, Severity.NORMAL, self.name)
 
     def _from_above(self, value: float) -> Grade:
         upper = None
         for band in reversed(self.bands):
             if value >= band.limit:
                 text = f">= {band.limit:g}" if upper is None else f"{band.limit:g}-{upper:g}"
-                return Grade(band.label, f"{text} {self.unit}".strip(), self.source, band.severity)
+                return Grade(band.label, f"{text} {self.unit}".strip(), self.source, band.severity, self.name)
             upper = band.limit
-        return Grade("normal", f"< {upper:g} {self.unit}".strip(), self.source, Severity.NORMAL)
+        return Grade("normal", f"< {upper:g} {self.unit}".strip(), self.source, Severity.NORMAL, self.name)
 
 
 def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube | None = None,
@@ -85,3 +103,17 @@ def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: 
     derived = canal is not None and canal.derived
     found = [c for c in cutoffs if c.key == key and c.applies(level, meaning, derived)]
     return tuple(sorted(found, key=lambda c: c.name != preferred))
+
+
+def regraded(record: Measurement, rules: Mapping[str, Cutoff]) -> Measurement:
+    """A record graded anew.
+
+    :param rules: by name, those that stayed as they were included.
+    """
+    if record.value is None or not any(grade.rule in rules for grade in record.grades):
+        return record
+    value, spread = record.value, record.uncertainty or 0.0
+    grades = tuple(rules[g.rule].grade(value) if g.rule in rules else g for g in record.grades)
+    near = any(g.rule in rules and rules[g.rule].is_near(value, spread) for g in record.grades)
+    flags = tuple(flag for flag in record.flags if flag != NEAR_CUTOFF) + ((NEAR_CUTOFF,) if near else ())
+    return replace(record, grades=grades, flags=flags, quality=quality_of(flags))

@@ -52,12 +52,16 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Grade:
-    """A published cut-off applied to one value."""
+    """A published cut-off applied to one value.
+
+    :param rule: name of the :class:`~.cutoffs.Cutoff`.
+    """
 
     label: str
     cutoff: str
     source: str
     severity: Severity
+    rule: str = ""
 
     def as_dict(self) -> dict[str, str]:
         return {"label": self.label, "cutoff": self.cutoff, "source": self.source}

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..progress import Progress
 from ..spine import Spine
+from .cutoffs import Cutoff
 from .record import Measurement, Table
 
 
@@ -67,6 +68,14 @@ def families() -> tuple[Family, ...]:
     modules = (importlib.import_module(f"{__package__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
     found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
     return tuple(sorted(found, key=lambda family: (family.order, family.name)))
+
+
+@cache
+def cutoffs() -> dict[str, Cutoff]:
+    """Every published cut-off by name, from the modules of this package that have ``CUTOFFS``."""
+    package = importlib.import_module(__package__)
+    modules = [importlib.import_module(f"{__package__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    return {c.name: c for module in modules if module.__name__.endswith("_cutoffs") for c in module.CUTOFFS}
 
 
 @cache

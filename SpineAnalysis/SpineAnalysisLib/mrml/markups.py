@@ -43,7 +43,8 @@ _MOST_POINTS = 72  # of a curve: a control point costs far more than a vertex
 _CENTERLINE_STEP_MM = 5.0
 _DEFAULT_BODY_AP_MM = 30.0
 _LABEL_GAP_MM = 12.0  # the text runs from its point toward the body, as seen from the patient's left
-_FLAT_VIEWS = ("vtkMRMLSliceNodeYellow", "vtkMRMLSliceNodeGreen")  # Slicer's sagittal and coronal view
+_FLAT_VIEWS = ("vtkMRMLSliceNodeYellow", "vtkMRMLSliceNodeGreen", "vtkMRMLSliceNodeSpineSagittal")
+"""Slicer's sagittal and coronal view, and the sagittal one of the panel."""
 
 
 def add_level_labels(folder: ResultFolder, spine: Spine) -> Any:

@@ -30,6 +30,17 @@ class ResultFolder:
         self.item = self.folder(name, self._hierarchy.GetSceneItemID())
         self._hierarchy.SetItemAttribute(self.item, ANALYSIS_ATTRIBUTE, name)
 
+    @classmethod
+    def existing(cls, scene: Any, name: str) -> "ResultFolder | None":
+        """The folder of an analysis that is in the scene already, to add to it."""
+        items = result_items(scene, name)
+        if not items:
+            return None
+        folder = cls.__new__(cls)
+        folder.scene, folder.name, folder.item = scene, name, items[0]
+        folder._hierarchy, folder._nodes, folder._folders = scene.GetSubjectHierarchyNode(), [], []
+        return folder
+
     def folder(self, title: str, parent: int | None = None, expanded: bool = True) -> int:
         """A subfolder (of this folder, unless another is given)."""
         item = int(self._hierarchy.CreateFolderItem(self.item if parent is None else parent, title))
@@ -61,7 +72,7 @@ class ResultFolder:
     def discard(self) -> None:
         """Take everything out again."""
         for node in reversed(self._nodes):
-            _remove_node(self.scene, node)
+            remove_node(self.scene, node)
         for item in reversed(self._folders):
             self._hierarchy.RemoveItem(item, False, False)
 
@@ -75,7 +86,7 @@ def one_operation(scene: Any, name: str, replace: bool = False) -> Iterator[Resu
     scene.SaveStateForUndo()
     scene.StartState(scene.BatchProcessState)
     try:
-        earlier = _result_items(scene, name) if replace else []
+        earlier = result_items(scene, name) if replace else []
         folder = ResultFolder(scene, name)
         try:
             yield folder
@@ -93,7 +104,7 @@ def remove_results(scene: Any, name: str) -> None:
     scene.SaveStateForUndo()
     scene.StartState(scene.BatchProcessState)
     try:
-        for item in _result_items(scene, name):
+        for item in result_items(scene, name):
             _remove_results(scene, item)
     finally:
         scene.EndState(scene.BatchProcessState)
@@ -106,7 +117,14 @@ def find_result(scene: Any, name: str, role: str) -> Any | None:
                  and n.GetAttribute(ROLE_ATTRIBUTE) == role), None)
 
 
-def _result_items(scene: Any, name: str) -> list[int]:
+def nodes_of(scene: Any, name: str, class_name: str) -> list[Any]:
+    """All nodes of a class that belong to an analysis."""
+    nodes = (scene.GetNthNodeByClass(i, class_name) for i in range(scene.GetNumberOfNodesByClass(class_name)))
+    return [node for node in nodes if node.GetAttribute(ANALYSIS_ATTRIBUTE) == name]
+
+
+def result_items(scene: Any, name: str) -> list[int]:
+    """Subject-hierarchy items of the folders of an analysis."""
     hierarchy = scene.GetSubjectHierarchyNode()
     return [item for item in _children(hierarchy, hierarchy.GetSceneItemID())
             if hierarchy.GetItemAttribute(item, ANALYSIS_ATTRIBUTE) == name]
@@ -123,13 +141,13 @@ def _remove_results(scene: Any, folder: int) -> None:
     nodes = [hierarchy.GetItemDataNode(item) for item in _children(hierarchy, folder)]
     for node in nodes:
         if node is not None and node.GetAttribute(ANALYSIS_ATTRIBUTE):
-            _remove_node(scene, node)
+            remove_node(scene, node)
     for item in [*reversed(_children(hierarchy, folder)), folder]:
         if hierarchy.GetItemDataNode(item) is None and not _children(hierarchy, item):
             hierarchy.RemoveItem(item, False, False)
 
 
-def _remove_node(scene: Any, node: Any) -> None:
+def remove_node(scene: Any, node: Any) -> None:
     """Remove a node with its place in the hierarchy and the nodes that show and store it."""
     hierarchy = scene.GetSubjectHierarchyNode()
     item = hierarchy.GetItemByDataNode(node)

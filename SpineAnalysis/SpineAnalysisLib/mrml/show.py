@@ -1,5 +1,6 @@
 """An analysis in the scene."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from ..analysis import Analysis
 from ..measurements.registry import definitions
 from ..progress import Progress, part, silent, step
 from .markups import add_centerline, add_level_labels, add_measurement, drawn
+from .memory import LevelName, memory_of, remember
 from .results import ResultFolder, one_operation
 from .segmentations import add_segmentation
 from .tables import add_curve, add_measurement_table
@@ -34,16 +36,18 @@ class ResultNodes:
     markups: tuple[Any, ...] = ()
     curves: tuple[Any, ...] = ()
     charts: tuple[Any, ...] = ()
+    memory: Any = None
 
 
 def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name: str | None = None,
-         replace: bool = False, progress: Progress = silent) -> ResultNodes:
+         replace: bool = False, names: Sequence[LevelName] = (), progress: Progress = silent) -> ResultNodes:
     """Add everything that an analysis found to a scene, in one operation that can be undone.
 
     Nodes lie in RAS, where the analysis saw the scan: whatever transforms its node then had are part of them.
 
     :param image_node: the scan's node if it is in the scene already; otherwise the scan is added.
     :param name: of the folder; ``None`` names it after the scan.
+    :param names: how sure the levels are, for the scene to remember.
     :param replace: remove earlier results of the same name.
     :raises Cancelled: when ``progress`` says so; the scene is then as before.
     """
@@ -64,9 +68,11 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         tables = folder.folder("Tables and plots", expanded=False)
         table = add_measurement_table(folder, analysis.measurements, definitions(), tables)
         curves = [add_curve(folder, curve, tables) for curve in analysis.tables]
+        memory = remember(folder, memory_of(analysis, names), tables)
         step(progress, 1.0, "Shown")
     return ResultNodes(title, folder.item, image_node, segmentation, levels, centerline, table, markups,
-                       tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts))
+                       tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts),
+                       memory)
 
 
 def _add_measurements(folder: ResultFolder, analysis: Analysis) -> tuple[Any, ...]:

@@ -13,6 +13,9 @@ from ..volume import FloatArray
 from .markups import plane_of
 from .show import ResultNodes
 
+SAGITTAL_VIEW, AXIAL_VIEW = "SpineSagittal", "SpineAxial"
+"""Singleton tags of the slice views of the panel's own layout."""
+
 _SLICES = ("Red", "Yellow", "Green")
 _VIEW = "1"
 _ORIENTATION = "Section"  # Slicer makes an XML attribute of it
@@ -97,10 +100,25 @@ def _show_four_up(scene: Any) -> None:
     logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
 
+def show_spine(scene: Any, points_RAS: FloatArray) -> None:
+    """Turn the camera of the first 3D view, where there is one, to a spine.
+
+    :param points_RAS: (N, 3) along it.
+    """
+    cameras = [scene.GetNthNodeByClass(i, "vtkMRMLCameraNode") for i in range(
+        scene.GetNumberOfNodesByClass("vtkMRMLCameraNode"))]
+    camera = next((c for c in cameras if c.GetLayoutName() == _VIEW), None)
+    if camera is not None:
+        extent = max(float(np.linalg.norm(np.ptp(points_RAS, axis=0))), _LEAST_EXTENT_MM) * _MARGIN
+        _point_camera(camera, points_RAS, extent)
+
+
 def _place_camera(scene: Any, spine: Spine, extent: float) -> None:
-    points = _spine_points(spine)
+    _point_camera(_singleton(scene, "vtkMRMLCameraNode", _VIEW), _spine_points(spine), extent)
+
+
+def _point_camera(camera: Any, points: FloatArray, extent: float) -> None:
     center = (points.min(axis=0) + points.max(axis=0)) / 2
-    camera = _singleton(scene, "vtkMRMLCameraNode", _VIEW)
     camera.SetFocalPoint(*center)
     camera.SetPosition(*(center + _FROM * extent / 2 / np.tan(np.radians(_VIEW_ANGLE_DEG / 2))))
     camera.SetViewUp(0, 0, 1)

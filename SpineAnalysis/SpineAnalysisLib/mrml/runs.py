@@ -1,0 +1,165 @@
+"""A run on nodes of the scene in three parts, so that the long one in the middle needs no scene."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..analysis import Analysis, analyze
+from ..anatomy import Level
+from ..errors import InputError
+from ..labeling.label import Anchor, Numbering
+from ..labeling.repair import label_spine
+from ..progress import Progress, part, silent, step
+from ..reading.segmentation import share_inside
+from ..schemes import LabeledInput, merge_segments, understand
+from ..segmentation.engines import no_segmentation
+from ..spine import Contrast
+from ..volume import FloatArray, Volume
+from .memory import LevelName
+from .scans import contrast_of
+from .segmentations import derived_segments, segments_from_node
+from .show import ResultNodes, show
+from .volumes import volume_from_node
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What people chose beside the nodes.
+
+    :param scheme: of a label map's values, or "auto".
+    :param contrast: of the scan, or "auto".
+    :param engine: what segments a scan that comes without a segmentation.
+    :param only: families to measure; ``None`` is all.
+    :param limits: cut-off -> own limits.
+    :param anchors: vertebrae that people have named.
+    :param hints: label and (3,) RAS of points that steer the engine.
+    """
+
+    scheme: str = AUTO
+    contrast: str = AUTO
+    engine: str | None = None
+    only: Collection[str] | None = None
+    limits: Mapping[str, Sequence[float]] | None = None
+    anchors: Sequence[Anchor] = ()
+    numbering: Numbering | None = None
+    hints: Sequence[tuple[str, FloatArray]] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be analyzed, taken out of the scene."""
+
+    image: Volume | None
+    labeled: LabeledInput | None
+    contrast: Contrast | None
+    choices: Choices
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    analysis: Analysis
+    names: tuple[LevelName, ...]
+
+
+def request(volume_node: Any | None, segmentation_node: Any | None, choices: Choices) -> Request:
+    """Read the nodes, where their parent transforms put them.
+
+    :param segmentation_node: segmentation or label map; ``None`` lets the engine of ``choices`` segment.
+    :raises InputError: for what cannot be analyzed.
+    """
+    if segmentation_node is None and volume_node is None:
+        raise InputError("There is nothing to analyze: choose a scan, a segmentation of it, or both.")
+    if segmentation_node is None and choices.engine is None:
+        raise InputError("There is no segmentation: choose one, or an engine that segments the scan.")
+    image = volume_from_node(volume_node) if volume_node is not None else None
+    labeled = _understood(segmentation_node, choices.scheme) if segmentation_node is not None else None
+    if image is not None and labeled is not None:
+        share_inside(image, labeled.labels)
+    known: Any = choices.contrast if choices.contrast != AUTO else \
+        contrast_of(volume_node) if volume_node is not None else None
+    return Request(image, labeled, known, choices)
+
+
+def work(asked: Request, progress: Progress = silent) -> Outcome:
+    """Segment where needed, label and measure.  Touches no node, so it may run in a thread of its own.
+
+    :raises InputError: for what cannot be analyzed.
+    :raises Cancelled: by ``progress``.
+    """
+    chosen = asked.choices
+    labeled, share = asked.labeled, 0.0
+    if labeled is None:
+        raise no_segmentation(chosen.engine)
+    step(progress, share, "Recognizing the spine")
+    analysis = analyze(
+        asked.image, labeled.labels, contrast=asked.contrast, levels_known=labeled.levels_known,
+        canal_means=labeled.canal_means, notes=labeled.notes, anchors=chosen.anchors, numbering=chosen.numbering,
+        only=chosen.only, limits=chosen.limits, provenance={"scheme": labeled.scheme},
+        progress=part(progress, share, 0.95))
+    step(progress, 0.95, "Weighing the levels")
+    return Outcome(analysis, level_names(analysis, bool(chosen.anchors)))
+
+
+def finish(outcome: Outcome, scene: Any, name: str, volume_node: Any | None = None,
+           progress: Progress = silent) -> ResultNodes:
+    """Add what was found to the scene, in place of earlier results of the same name.
+
+    :raises Cancelled: by ``progress``; the scene is then as before.
+    """
+    return show(outcome.analysis, scene, image_node=volume_node, name=name, replace=True, names=outcome.names,
+                progress=progress)
+
+
+def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]:
+    """How sure each vertebra's name is, by the anatomy alone.
+
+    :param told: people have named vertebrae, so that their word counts.
+    """
+    spine = analysis.spine
+    bare = tuple(LevelName(v.level, provisional=spine.provisional) for v in spine.vertebrae)
+    if told:
+        return bare
+    try:
+        found = label_spine(spine)
+    except InputError:
+        return bare
+    out = []
+    seconds: Sequence[Level | None] = found.runner_up or (None,) * len(found.levels)
+    for vertebra, level, chance, second in zip(spine.vertebrae, found.levels, found.probabilities, seconds,
+                                               strict=True):
+        agrees = level is vertebra.level
+        other = second if agrees else level
+        other_chance = found.runner_up_probability if agrees else chance
+        out.append(LevelName(vertebra.level, chance if agrees else max(0.0, 1.0 - chance),
+                             other if other is not vertebra.level else None,
+                             other_chance if other is not vertebra.level else None, spine.provisional))
+    return tuple(out)
+
+
+def anchors_of(node: Any | None) -> tuple[Anchor, ...]:
+    """Points of a markups node that are labeled with a level."""
+    return tuple(Anchor(Level[label], point) for label, point in labeled_points(node) if label in Level.__members__)
+
+
+def labeled_points(node: Any | None) -> list[tuple[str, FloatArray]]:
+    """Label and (3,) RAS of every placed point of a markups node."""
+    if node is None:
+        return []
+    out: list[tuple[str, FloatArray]] = []
+    for index in range(node.GetNumberOfControlPoints()):
+        if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
+            point = np.zeros(3)
+            node.GetNthControlPointPositionWorld(index, point)
+            out.append((node.GetNthControlPointLabel(index), point))
+    return out
+
+
+def _understood(node: Any, scheme: str) -> LabeledInput:
+    """Segments by terminology or name, the values of a label map by their scheme."""
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return merge_segments(segments_from_node(node), derived=derived_segments(node))
+    return understand(volume_from_node(node), scheme)
