@@ -1,16 +1,19 @@
 """Slicer module: from a scan and its segmentation to a labeled, measured spine in the scene."""
 
-import html
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import slicer
 import slicer.util
-from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
@@ -30,6 +33,8 @@ UNKNOWN = "auto"
 DEFAULT_ENGINE = "builtin"
 SAMPLE_NAME = "SpinePhantom"
 HOMEPAGE = "https://github.com/SlicerSpineAnalysis/SlicerSpineAnalysis"
+TUTORIAL = f"{HOMEPAGE}#tutorial-in-slicer"
+NAME_PROPERTY = "SlicerParameterName"
 
 
 class SpineAnalysis(ScriptedLoadableModule):
@@ -42,9 +47,9 @@ class SpineAnalysis(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "Markups", "SubjectHierarchy"]
         parent.contributors = ["SlicerSpineAnalysis developers"]
         parent.helpText = _(
-            "Names every vertebra and disc of a segmented spine, measures the spinal canal perpendicular to its course "
-            "and grades what it finds by published thresholds. Not a medical device. "
-            '<a href="{homepage}">Documentation</a>').format(homepage=f"{HOMEPAGE}#readme")
+            "Segments and names every vertebra and disc of a spine, measures canal, discs, bones and alignment in "
+            "their own planes, and grades what it finds by published thresholds. Not a medical device. "
+            '<a href="{tutorial}">Tutorial</a>').format(tutorial=TUTORIAL)
         parent.acknowledgementText = _("Licensed under Apache-2.0.")
         slicer.app.connect("startupCompleted()", registerSampleData)
 
@@ -60,49 +65,64 @@ def registerSampleData() -> None:
 
 @parameterNodeWrapper
 class SpineAnalysisParameterNode:
-    """What the user chose; kept in the scene."""
+    """One analysis: what the user chose, and where its results are; kept in the scene."""
 
     inputVolume: vtkMRMLScalarVolumeNode
     # Slicer's wrapper knows a choice of node types by typing.Union alone.
     inputSegmentation: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+    anchors: vtkMRMLMarkupsFiducialNode  # vertebrae that people have named
+    hints: vtkMRMLMarkupsFiducialNode  # points that steer the engine
+    source: Annotated[str, Choice(["engine", "segmentation"])] = "engine"
+    engine: str = DEFAULT_ENGINE
     scheme: str = UNKNOWN
-    contrast: Annotated[str, Choice([UNKNOWN, "T1", "T2", "STIR", "CT"])] = UNKNOWN
+    numbering: str = ""  # where to count levels from
+    skipped: str = ""  # families that are not measured
+    limits: str = ""  # own limits in place of published ones, JSON
+    findings: str = ""  # as edited
+    resultName: str = ""  # of the results' folder
+    level: str = ""  # that the views show
+    spineViews: bool = True
 
 
 class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+    """The panel's life in Slicer; what it shows and does is in ``SpineAnalysisLib.panel``."""
 
     def __init__(self, parent: Any = None) -> None:
-        self.analysis: Analysis | None = None
         self._parameterNode: Any = None
         self._guiTag: int | None = None
         super().__init__(parent)  # sets the panel up where there is no parent, hence last
 
     def setup(self) -> None:
         super().setup()
-        panel = slicer.util.loadUI(self.resourcePath("UI/SpineAnalysis.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        from SpineAnalysisLib.panel.panel import Panel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/SpineAnalysis.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
         self.logic = SpineAnalysisLogic()
-        self.ui.schemeSelector.addItems(self.logic.schemes())
-        self.ui.schemeSelector.connect("currentTextChanged(QString)", self.onSchemeChanged)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEnd)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEnd)
-        self.ui.applyButton.connect("clicked(bool)", self.onApply)
-        self.ui.reportButton.connect("clicked(bool)", self.onWriteReport)
+        self.panel = Panel(self.ui, self.logic, TUTORIAL)
+        self.ui.parameterSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", self.moduleName)
+        scene = slicer.mrmlScene
+        for event, method in ((scene.StartCloseEvent, self.onSceneStartClose), (scene.EndCloseEvent, self.onSceneEnd),
+                              (scene.EndImportEvent, self.onSceneEnd), (scene.NodeAddedEvent, self.onSceneChanged),
+                              (scene.NodeRemovedEvent, self.onSceneChanged),
+                              (scene.EndBatchProcessEvent, self.onSceneChanged)):
+            self.addObserver(scene, event, method)
+        self.ui.parameterSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onAnalysisChosen)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
+        self.panel.leave()
         self.setParameterNode(None)
         self.removeObservers()
 
     def enter(self) -> None:
         self.initializeParameterNode()
+        self.panel.enter()
 
     def exit(self) -> None:
-        self.setParameterNode(None)
+        self.panel.leave()
 
     def onReload(self) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "SpineAnalysisLib"]:
@@ -111,117 +131,79 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self.setParameterNode(None)
-        self.showAnalysis(None)
+        self.panel.close_scene()
 
     def onSceneEnd(self, _caller: Any, _event: Any) -> None:
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneChanged(self, _caller: Any, _event: Any) -> None:
+        if self._parameterNode is not None and not slicer.mrmlScene.IsBatchProcessing():
+            self.panel.update_soon()
+
+    def onAnalysisChosen(self, node: Any | None) -> None:
+        """Another parameter node was chosen, made or removed."""
+        if node is not None and not slicer.mrmlScene.IsClosing():
+            self.setParameterNode(self.logic.wrapped(node))
+
     def initializeParameterNode(self) -> None:
-        """Use the scene's parameter node; choose the first scan and segmentation where nothing is chosen."""
-        parameters = self.logic.getParameterNode()
-        for field, className in (("inputVolume", "vtkMRMLScalarVolumeNode"),
-                                 ("inputSegmentation", "vtkMRMLSegmentationNode")):
-            if getattr(parameters, field) is None:
-                nodes = slicer.util.getNodesByClass(className)  # label maps are scalar volumes as well
-                setattr(parameters, field, next((n for n in nodes if n.GetClassName() == className), None))
-        self.setParameterNode(parameters)
+        """Use the chosen parameter node, or the scene's first; start with what the scene holds."""
+        chosen = self.ui.parameterSelector.currentNode()
+        self.setParameterNode(self.logic.wrapped(chosen) if chosen is not None else self.logic.getParameterNode())
 
     def setParameterNode(self, parameters: Any | None) -> None:
         """Bind the panel to a parameter node, or to none."""
         if self._parameterNode is not None:
+            if parameters is not None and parameters.parameterNode is self._parameterNode.parameterNode:
+                self.panel.update()
+                return
             self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, "ModifiedEvent", self.updatePanel)
+            self.removeObserver(self._parameterNode, "ModifiedEvent", self.onParametersChanged)
         self._parameterNode = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
-            self.addObserver(parameters, "ModifiedEvent", self.updatePanel)
-            self.updatePanel()
+            self.logic.prefill(parameters)
+            # Slicer's connectGui does not tell what disconnectGui needs to know.
+            bound = {w.property(NAME_PROPERTY): w for w in vars(self.ui).values() if w.property(NAME_PROPERTY)}
+            self._guiTag = parameters.connectParametersToGui(bound)
+            self.addObserver(parameters, "ModifiedEvent", self.onParametersChanged)
+            self.ui.parameterSelector.setCurrentNode(parameters.parameterNode)
+        self.panel.bind(parameters)
 
-    def updatePanel(self, _caller: Any = None, _event: Any = None) -> None:
-        """What is not bound to the parameter node: the schemes, which the library names, and the buttons."""
-        chosen = self._parameterNode
-        segmentation = chosen.inputSegmentation if chosen is not None else None
-        scan = chosen.inputVolume if chosen is not None else None
-        if chosen is not None:
-            self.ui.schemeSelector.currentText = chosen.scheme
-        self.ui.schemeSelector.enabled = segmentation is not None and segmentation.IsA("vtkMRMLLabelMapVolumeNode")
-        self.ui.applyButton.enabled = segmentation is not None or scan is not None
-        self.ui.applyButton.toolTip = (_("Label and measure the spine.") if segmentation is not None else
-                                       _("Segment, label and measure the spine.") if scan is not None else
-                                       _("Choose a scan or a segmentation first."))
-        self.ui.reportButton.enabled = self.analysis is not None
-
-    def onSchemeChanged(self, name: str) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.scheme = name
-
-    def onApply(self) -> None:
-        from SpineAnalysisLib.errors import Cancelled
-        from SpineAnalysisLib.mrml.packages import install_engine
-
-        chosen = self._parameterNode
-        with slicer.util.tryWithErrorDisplay(_("The spine could not be analyzed.")):
-            try:
-                if chosen.inputSegmentation is None:
-                    install_engine(DEFAULT_ENGINE)
-                with progressDialog(_("Spine analysis")) as progress:
-                    self.showAnalysis(self.logic.analyze(chosen.inputVolume, chosen.inputSegmentation, chosen.scheme,
-                                                         chosen.contrast, progress=progress))
-            except Cancelled:
-                slicer.util.showStatusMessage(_("Spine analysis canceled."), 3000)
-
-    def showAnalysis(self, analysis: "Analysis | None") -> None:
-        """List findings and doubts of an analysis, or nothing."""
-        self.analysis = analysis
-        self.ui.findingsText.html = "" if analysis is None else findingsAsHtml(analysis)
-        self.updatePanel()
-
-    def onWriteReport(self) -> None:
-        import qt
-
-        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Write report"), "report.html",
-                                              _("Web page (*.html)"))
-        if not path or self.analysis is None:
-            return
-        from SpineAnalysisLib.mrml.packages import install_requirements
-
-        with slicer.util.tryWithErrorDisplay(_("The report could not be written."), waitCursor=True):
-            install_requirements(self.resourcePath("requirements.txt"))
-            self.logic.writeReport(self.analysis, Path(path))
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(path))
-
-
-@contextmanager
-def progressDialog(title: str) -> Iterator[Callable[[float, str], bool]]:
-    """A progress that users see and can cancel."""
-    dialog = slicer.util.createProgressDialog(windowTitle=title, labelText="", autoClose=False)
-
-    def progress(fraction: float, message: str) -> bool:
-        dialog.labelText = message
-        dialog.value = round(100 * fraction)
-        slicer.app.processEvents()
-        return not dialog.wasCanceled
-
-    try:
-        yield progress
-    finally:
-        dialog.close()
-
-
-def findingsAsHtml(analysis: "Analysis") -> str:
-    """Findings as a list, then doubts in italics."""
-    findings = analysis.findings or (_("Nothing abnormal was measured."),)
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in findings)
-    doubts = "".join(f"<p><i>{html.escape(text)}</i></p>" for text in analysis.doubts)
-    return f"<ul>{items}</ul>{doubts}"
+    def onParametersChanged(self, _caller: Any, _event: Any) -> None:
+        self.panel.update_soon()
 
 
 class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
     """Analyses on nodes of the scene, with and without the panel."""
 
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.isSingletonParameterNode = False  # several analyses live side by side
+
     def getParameterNode(self) -> Any:
-        return SpineAnalysisParameterNode(super().getParameterNode())
+        """The first analysis of the scene; a new one where there is none."""
+        return self.wrapped(super().getParameterNode())
+
+    def wrapped(self, node: Any) -> Any:
+        """A parameter node of this module with typed fields."""
+        node.SetAttribute("ModuleName", self.moduleName)
+        return SpineAnalysisParameterNode(node)
+
+    def createParameterNode(self) -> Any:
+        node = super().createParameterNode()
+        node.SetName(slicer.mrmlScene.GenerateUniqueName(_("Spine analysis")))
+        return node
+
+    def prefill(self, parameters: Any) -> None:
+        """Choose the first scan and segmentation of the scene for an analysis that has none yet."""
+        if parameters.inputVolume is not None or parameters.inputSegmentation is not None or parameters.resultName:
+            return
+        for field, className in (("inputVolume", "vtkMRMLScalarVolumeNode"),
+                                 ("inputSegmentation", "vtkMRMLSegmentationNode")):
+            nodes = slicer.util.getNodesByClass(className)  # label maps are scalar volumes as well
+            setattr(parameters, field, next((n for n in nodes if n.GetClassName() == className), None))
+        if parameters.inputSegmentation is not None:
+            parameters.source = "segmentation"
 
     def schemes(self) -> list[str]:
         """What the label values of a label map may mean."""
@@ -235,52 +217,56 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
         return list(engines())
 
-    def analyze(self, volumeNode: Any | None, segmentationNode: Any | None = None, scheme: str = UNKNOWN,
-                contrast: str = UNKNOWN, engine: str = DEFAULT_ENGINE, hintsNode: Any | None = None,
+    def analyze(self, volumeNode: Any | None, segmentationNode: Any | None = None, engine: str = DEFAULT_ENGINE,
+                scheme: str = UNKNOWN, contrast: str = UNKNOWN, hintsNode: Any | None = None,
                 progress: "Progress | None" = None) -> "Analysis":
-        """Label and measure a spine, and add the results to the scene.
+        """Segment where needed, label and measure a spine, and add the results to the scene.
 
         Parent transforms count.  Results of an earlier analysis of the same scan are replaced.
 
         :param volumeNode: the scan; ``None`` measures the geometry alone.
-        :param segmentationNode: segmentation or label map volume.
+        :param segmentationNode: segmentation or label map volume; ``None`` lets the engine segment the scan.
+        :param engine: what segments where there is no segmentation, one of :meth:`engines`; it must be installed.
         :param scheme: of a label map, one of :meth:`schemes`.
         :param contrast: T1, T2, STIR, CT or auto.
-        :param engine: what segments where there is no segmentation, one of :meth:`engines`; it must be installed.
         :param hintsNode: point list that helps the built-in engine; each point's label begins with what it means: add,
             split, merge, remove or region.
         :param progress: ``progress(fraction, message)``; ``False`` from it cancels.
         :raises SpineAnalysisLib.errors.InputError: for what cannot be analyzed.
         :raises SpineAnalysisLib.errors.Cancelled: by ``progress``; the scene is then as before.
         """
-        from SpineAnalysisLib.analysis import analyze
-        from SpineAnalysisLib.mrml.inputs import structures_of
-        from SpineAnalysisLib.mrml.show import show
-        from SpineAnalysisLib.mrml.volumes import volume_from_node
-        from SpineAnalysisLib.progress import part, silent
-        from SpineAnalysisLib.reading.segmentation import share_inside
+        from SpineAnalysisLib.mrml.hints import hints_from_node
+        from SpineAnalysisLib.mrml.runs import Choices, finish, request, work
+        from SpineAnalysisLib.progress import part, silent, step
 
         progress = progress or silent
-        known: Any = None if contrast == UNKNOWN else contrast
-        image = volume_from_node(volumeNode) if volumeNode is not None else None
-        segmented, made = structures_of(image, segmentationNode, scheme, known, engine, hintsNode,
-                                        part(progress, 0.0, 0.4))
-        if image is not None:
-            share_inside(image, segmented.labels)
-        analysis = analyze(image, segmented.labels, contrast=known,
-                           levels_known=segmented.levels_known, canal_means=segmented.canal_means,
-                           notes=segmented.notes, provenance={"engine": made}, progress=part(progress, 0.4, 0.8))
-        named: Any = volumeNode or segmentationNode
-        name = _("Spine analysis: {node}").format(node=named.GetName())
-        show(analysis, slicer.mrmlScene, image_node=volumeNode, name=name, replace=True,
-             progress=part(progress, 0.8, 1.0))
-        return analysis
+        step(progress, 0.0, "Reading the scene")
+        choices = Choices(scheme=scheme, contrast=contrast, engine=engine,
+                          hints=hints_from_node(hintsNode) if hintsNode is not None else ())
+        outcome = work(request(volumeNode, segmentationNode, choices), part(progress, 0.05, 0.8))
+        source: Any = volumeNode or segmentationNode
+        name = _("Spine analysis: {node}").format(node=source.GetName())
+        finish(outcome, slicer.mrmlScene, name, volumeNode, part(progress, 0.8, 1.0))
+        return outcome.analysis
 
-    def writeReport(self, analysis: "Analysis", path: Path) -> None:
-        """Write all findings, tables and pictures as one web page."""
+    def writeReport(self, analysis: "Analysis", path: "Path | str") -> None:
+        """Write all findings, tables and pictures as one file.
+
+        :param path: ends in ``.html``, or in ``.pdf``, which needs Chromium, Chrome or Edge.
+        :raises SpineAnalysisLib.errors.InputError: where the user does not want the packages that the report needs.
+        """
+        from SpineAnalysisLib.mrml.packages import install_requirements
         from SpineAnalysisLib.report.html import write_report
+        from SpineAnalysisLib.report.pdf import print_pdf
 
-        write_report(analysis, path)
+        install_requirements(str(Path(__file__).parent / "Resources" / "requirements.txt"))
+        path = Path(path)
+        if path.suffix.lower() != ".pdf":
+            write_report(analysis, path)
+            return
+        with TemporaryDirectory() as folder:
+            write_report(analysis, Path(folder) / "report.html")
+            print_pdf(Path(folder) / "report.html", path)
 
     def loadSample(self, scan: bool = True) -> tuple[Any | None, Any]:
         """Compute a lumbar spine with stenosis at L4-L5.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import slicer
+
 from Harness import api, pythonqt, slicer_application
 
 slicer_application.install()

@@ -25,7 +25,7 @@ class SceneRoundTrip(unittest.TestCase):
         _scan, segmentation = logic.loadSample(scan=False)
         logic.analyze(None, segmentation)
         parameters = logic.getParameterNode()
-        parameters.inputSegmentation, parameters.scheme, parameters.contrast = segmentation, "verse", "T2"
+        parameters.inputSegmentation, parameters.scheme, parameters.limits = segmentation, "verse", "{}"
         self.segments = segmentation.GetSegmentation().GetNumberOfSegments()
         self.name = f"Spine analysis: {segmentation.GetName()}"
 
@@ -33,10 +33,9 @@ class SceneRoundTrip(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             headless.write_mrb(slicer.mrmlScene, Path(folder) / "scene.mrb")
             slicer.mrmlScene.Clear()
-            SpineAnalysisLogic().getParameterNode().scheme = "auto"  # singletons outlive Clear()
             headless.read_mrb(slicer.mrmlScene, Path(folder) / "scene.mrb")
         parameters = SpineAnalysisLogic().getParameterNode()
-        assert (parameters.scheme, parameters.contrast) == ("verse", "T2")
+        assert (parameters.scheme, parameters.limits) == ("verse", "{}")
         assert parameters.inputSegmentation.GetSegmentation().GetNumberOfSegments() == self.segments
         hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
         assert hierarchy.GetItemByName(self.name) != hierarchy.GetInvalidItemID()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import slicer
+import slicer.util
 
 from ..analysis import Analysis, analyze
 from ..anatomy import Level
@@ -14,11 +16,12 @@ from ..labeling.repair import label_spine
 from ..progress import Progress, part, silent, step
 from ..reading.segmentation import share_inside
 from ..schemes import LabeledInput, merge_segments, understand
-from ..segmentation.engines import no_segmentation
-from ..spine import Contrast
-from ..volume import FloatArray, Volume
+from ..segmentation.hints import Hint
+from ..segmentation.registry import DEFAULT, engine_named
+from ..spine import Contrast, VisitScan
+from ..volume import Volume
 from .memory import LevelName
-from .scans import contrast_of
+from .scans import contrast_of, frame_of
 from .segmentations import derived_segments, segments_from_node
 from .show import ResultNodes, show
 from .volumes import volume_from_node
@@ -36,17 +39,17 @@ class Choices:
     :param only: families to measure; ``None`` is all.
     :param limits: cut-off -> own limits.
     :param anchors: vertebrae that people have named.
-    :param hints: label and (3,) RAS of points that steer the engine.
+    :param hints: points that steer the engine.
     """
 
     scheme: str = AUTO
     contrast: str = AUTO
-    engine: str | None = None
+    engine: str = DEFAULT
     only: Collection[str] | None = None
     limits: Mapping[str, Sequence[float]] | None = None
     anchors: Sequence[Anchor] = ()
     numbering: Numbering | None = None
-    hints: Sequence[tuple[str, FloatArray]] = ()
+    hints: Sequence[Hint] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,8 @@ class Request:
     labeled: LabeledInput | None
     contrast: Contrast | None
     choices: Choices
+    further: tuple[VisitScan, ...] = ()
+    frame: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +70,24 @@ class Outcome:
     names: tuple[LevelName, ...]
 
 
-def request(volume_node: Any | None, segmentation_node: Any | None, choices: Choices) -> Request:
+def request(volume_node: Any | None, segmentation_node: Any | None, choices: Choices, further: Sequence[Any] = (),
+            ) -> Request:
     """Read the nodes, where their parent transforms put them.
 
+    :param further: the visit's other scans, which are left out (with a note) where they do not fit.
     :param segmentation_node: segmentation or label map; ``None`` lets the engine of ``choices`` segment.
     :raises InputError: for what cannot be analyzed.
     """
     if segmentation_node is None and volume_node is None:
-        raise InputError("There is nothing to analyze: choose a scan, a segmentation of it, or both.")
-    if segmentation_node is None and choices.engine is None:
-        raise InputError("There is no segmentation: choose one, or an engine that segments the scan.")
+        raise InputError("There is nothing to analyze: choose a scan, a segmentation, or both.")
     image = volume_from_node(volume_node) if volume_node is not None else None
-    labeled = _understood(segmentation_node, choices.scheme) if segmentation_node is not None else None
+    labeled = understood(segmentation_node, choices.scheme) if segmentation_node is not None else None
     if image is not None and labeled is not None:
         share_inside(image, labeled.labels)
     known: Any = choices.contrast if choices.contrast != AUTO else \
         contrast_of(volume_node) if volume_node is not None else None
-    return Request(image, labeled, known, choices)
+    others = tuple(VisitScan(volume_from_node(n), contrast_of(n), frame_of(n), optional=True) for n in further)
+    return Request(image, labeled, known, choices, others, frame_of(volume_node) if volume_node is not None else "")
 
 
 def work(asked: Request, progress: Progress = silent) -> Outcome:
@@ -92,13 +98,19 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
     """
     chosen = asked.choices
     labeled, share = asked.labeled, 0.0
+    made: Mapping[str, Any] | None = None
     if labeled is None:
-        raise no_segmentation(chosen.engine)
+        assert asked.image is not None, "a request has a segmentation, a scan, or both"
+        share = 0.6
+        found = engine_named(chosen.engine).segment(asked.image, asked.contrast, hints=chosen.hints,
+                                                    progress=part(progress, 0.0, share))
+        labeled, made = found.labeled, found.provenance
     step(progress, share, "Recognizing the spine")
+    provenance = {"scheme": labeled.scheme, "engine": dict(made) if made is not None else None}
     analysis = analyze(
         asked.image, labeled.labels, contrast=asked.contrast, levels_known=labeled.levels_known,
         canal_means=labeled.canal_means, notes=labeled.notes, anchors=chosen.anchors, numbering=chosen.numbering,
-        only=chosen.only, limits=chosen.limits, provenance={"scheme": labeled.scheme},
+        further=asked.further, frame=asked.frame, only=chosen.only, limits=chosen.limits, provenance=provenance,
         progress=part(progress, share, 0.95))
     step(progress, 0.95, "Weighing the levels")
     return Outcome(analysis, level_names(analysis, bool(chosen.anchors)))
@@ -142,23 +154,15 @@ def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]
 
 def anchors_of(node: Any | None) -> tuple[Anchor, ...]:
     """Points of a markups node that are labeled with a level."""
-    return tuple(Anchor(Level[label], point) for label, point in labeled_points(node) if label in Level.__members__)
-
-
-def labeled_points(node: Any | None) -> list[tuple[str, FloatArray]]:
-    """Label and (3,) RAS of every placed point of a markups node."""
     if node is None:
-        return []
-    out: list[tuple[str, FloatArray]] = []
-    for index in range(node.GetNumberOfControlPoints()):
-        if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
-            point = np.zeros(3)
-            node.GetNthControlPointPositionWorld(index, point)
-            out.append((node.GetNthControlPointLabel(index), point))
-    return out
+        return ()
+    points = slicer.util.arrayFromMarkupsControlPoints(node, world=True)
+    labels = [node.GetNthControlPointLabel(i) for i in range(len(points))]
+    return tuple(Anchor(Level[label], np.array(point)) for label, point in zip(labels, points, strict=True)
+                 if label in Level.__members__)
 
 
-def _understood(node: Any, scheme: str) -> LabeledInput:
+def understood(node: Any, scheme: str) -> LabeledInput:
     """Segments by terminology or name, the values of a label map by their scheme."""
     if node.IsA("vtkMRMLSegmentationNode"):
         return merge_segments(segments_from_node(node), derived=derived_segments(node))

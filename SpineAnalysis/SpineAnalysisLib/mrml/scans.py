@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import slicer
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -16,6 +17,7 @@ CONTRAST_ATTRIBUTE = "SpineAnalysis.contrast"
 """Attribute of a volume node: the contrast that people say it has."""
 
 _SEQUENCE_ATTRIBUTE = "Sequences.BaseName"  # Slicer sets it on the node that shows one item of a sequence
+_FRAME_TAG = "0020,0052"  # of DICOM: Frame of Reference UID
 _SHORT_MM = 60.0  # about two lumbar vertebrae with their discs
 _THICK_MM = 5.0
 
@@ -47,6 +49,13 @@ def contrast_of(node: Any) -> Contrast | None:
     except InputError:
         return None
     return found[0] if found is not None else None
+
+
+def frame_of(node: Any) -> str:
+    """What identifies the scanner's coordinate system, where Slicer's DICOM database knows the scan; else empty."""
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    return str(database.instanceValue(instances[0], _FRAME_TAG)) if database is not None and instances else ""
 
 
 def summary(node: Any, size: int = 72) -> ScanSummary:
