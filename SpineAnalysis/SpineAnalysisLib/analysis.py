@@ -8,7 +8,7 @@ from . import __version__
 from .anatomy import CanalMeaning
 from .build import build_spine
 from .contrast import guess_contrast
-from .findings import doubts, sentences
+from .findings import Explanation, LevelFinding, doubts, explain, level_findings, sentences, symptom_of
 from .labeling.label import Anchor, Numbering
 from .labeling.repair import check, relabel, repair
 from .measurements.cutoffs import regraded
@@ -27,6 +27,8 @@ class Analysis:
 
     :param findings: sentences, the worst first.
     :param doubts: sentences about what limits the result: provisional levels, derived structures, partial view.
+    :param levels: what is abnormal, by level, the worst first.
+    :param explanations: places that could explain the symptom that was named, the best supported first.
     :param provenance: versions, parameters, inputs (plain data, JSON-ready).
     """
 
@@ -36,6 +38,8 @@ class Analysis:
     findings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[LevelFinding, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
     def measurement(self, key: str, level: str, side: str | None = None) -> Measurement | None:
         """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``."""
@@ -49,8 +53,9 @@ class Analysis:
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
             canal_means: CanalMeaning = "", notes: Sequence[str] = (), anchors: Sequence[Anchor] = (),
             numbering: Numbering | None = None, further: Sequence[VisitScan] = (), frame: str = "",
-            parameters: Mapping[str, Mapping[str, Any]] | None = None, only: Collection[str] | None = None,
-            limits: Mapping[str, Sequence[float]] | None = None, provenance: Mapping[str, Any] | None = None,
+            symptom: str = "", parameters: Mapping[str, Mapping[str, Any]] | None = None,
+            only: Collection[str] | None = None, limits: Mapping[str, Sequence[float]] | None = None,
+            provenance: Mapping[str, Any] | None = None,
             progress: Progress = silent) -> Analysis:
     """Model and measure a labeled spine.
 
@@ -63,6 +68,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :param numbering: where people want levels counted from, instead of the labels' names.
     :param further: the visit's other scans; they are brought to where the labels are, or refused.
     :param frame: identifies the coordinate system of the scanner that made the scan, where that is known.
+    :param symptom: a dermatome and a side, as in "L5 left", to tell which levels could explain it.
     :param parameters: family name -> values that override the family's defaults.
     :param only: names of the families to measure; ``None`` measures all.
     :param limits: name of a published cut-off -> a user's own limits instead of its.
@@ -70,6 +76,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :raises InputError: for labels that cannot be measured, and for further scans that do not fit.
     :raises Cancelled: by ``progress``.
     """
+    felt = symptom_of(symptom) if symptom else None
     told = bool(anchors) or numbering is not None
     named = relabel(labels, anchors, numbering) if told else repair(labels)
     provisional = named.provisional if told else not levels_known
@@ -87,13 +94,17 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}
         measurements = [regraded(m, rules) for m in measurements]
     step(progress, 1.0, "Measured")
+    explained = explain(felt, [v.level for v in spine.vertebrae], measurements) if felt else ()
+    if felt and not explained:
+        notes = (*notes, f"No level that could explain {felt} is in view.")
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
-              "canal_means": spine.canal_meaning, "parameters": used, "scans": [_provenance(x) for x in spine.scans],
+              "scans": [_provenance(scan) for scan in spine.scans], "symptom": str(felt) if felt else None,
+              "canal_means": spine.canal_meaning, "parameters": used,
               "limits": {name: list(own) for name, own in (limits or {}).items()},
               "anchors": [{"level": str(a.level), "at_RAS": [float(x) for x in a.at_RAS]} for a in anchors],
               "counted_from": numbering.value if numbering else None, **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
-                    record)
+                    record, level_findings(measurements), explained)
 
 
 def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: Collection[str] | None,

@@ -105,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         help="a vertebra that you know, by a point in its body in RAS mm, as in L5@1.5,-20,30; names the others")
     add("--count-from", choices=["C2", "sacrum", "ribs"],
         help="where to count levels from, instead of the labels' names")
+    add("--symptom", default="", metavar="'ROOT SIDE'",
+        help="a painful dermatome, as in 'L5 left', to list the levels and sides that could explain it")
     add("--dicom", action="store_true",
         help="write DICOM segmentation, structured report, document and key images too; needs a DICOM scan")
     add("--deidentify", action="store_true", help="let the DICOM results name nobody and lie in a study of their own")
@@ -209,6 +211,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes, anchors=anchors,
         numbering=Numbering(arguments.count_from) if arguments.count_from else None,
         further=further.scans, frame=image.frame if image is not None else "",
+        symptom=arguments.symptom,
         progress=part(progress, 0.2 if made is None else 0.6, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": made,
                     "contrast_known_by": hint[1] if hint else None})
@@ -296,6 +299,9 @@ def _print_summary(analysis: "Analysis", output: Path) -> None:
         print(finding)
     if hidden > 0:
         print(f"... and {hidden} more.")
+    for explanation in analysis.explanations:
+        print(f"{explanation.symptom} could come from {explanation.sentence}" if explanation.supported
+              else f"{explanation.symptom}, {explanation.sentence}")
     for doubt in analysis.doubts:
         print("Note:", doubt)
     print("Report:", output / REPORT)

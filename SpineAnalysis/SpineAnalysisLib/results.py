@@ -112,6 +112,8 @@ def _write_json(analysis: Analysis, path: Path) -> None:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
     lists = {"findings": analysis.findings, "doubts": analysis.doubts,
+             "levels": [f.as_dict() for f in analysis.levels],
+             "explanations": [e.as_dict() for e in analysis.explanations],
              "records": [m.as_dict() for m in analysis.measurements]}
     parts = [f'"{name}": [\n' + ",\n".join(map(line, values)) + "\n]" for name, values in lists.items()]
     provenance = json.dumps(dict(analysis.provenance), ensure_ascii=False, allow_nan=False, indent=1, sort_keys=True)

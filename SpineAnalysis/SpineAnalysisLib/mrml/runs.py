@@ -40,6 +40,7 @@ class Choices:
     :param limits: cut-off -> own limits.
     :param anchors: vertebrae that people have named.
     :param hints: points that steer the engine.
+    :param symptom: a painful dermatome and its side, to be explained; may be empty.
     """
 
     scheme: str = AUTO
@@ -50,6 +51,7 @@ class Choices:
     anchors: Sequence[Anchor] = ()
     numbering: Numbering | None = None
     hints: Sequence[Hint] = ()
+    symptom: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +112,8 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
     analysis = analyze(
         asked.image, labeled.labels, contrast=asked.contrast, levels_known=labeled.levels_known,
         canal_means=labeled.canal_means, notes=labeled.notes, anchors=chosen.anchors, numbering=chosen.numbering,
-        further=asked.further, frame=asked.frame, only=chosen.only, limits=chosen.limits, provenance=provenance,
-        progress=part(progress, share, 0.95))
+        further=asked.further, frame=asked.frame, symptom=chosen.symptom, only=chosen.only,
+        limits=chosen.limits, provenance=provenance, progress=part(progress, share, 0.95))
     step(progress, 0.95, "Weighing the levels")
     return Outcome(analysis, level_names(analysis, bool(chosen.anchors)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Any
 
 from ..analysis import Analysis
@@ -11,7 +12,7 @@ from .markups import add_centerline, add_level_labels, add_measurement, drawn
 from .memory import LevelName, memory_of, remember
 from .results import ResultFolder, one_operation
 from .segmentations import add_segmentation
-from .tables import add_curve, add_measurement_table
+from .tables import add_curve, add_explanation_table, add_findings_table, add_measurement_table
 from .volumes import add_volume
 
 
@@ -58,6 +59,8 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         step(progress, 0.0, "Showing the scan")
         if image_node is None and spine.image is not None:
             image_node = add_volume(folder, spine.image, spine.contrast)
+            for scan in spine.further:
+                add_volume(folder, replaced(scan.volume, name=scan.name), scan.contrast)
         step(progress, 0.15, "Showing the segmentation")
         segmentation = add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))
         step(progress, 0.8, "Showing the measurements")
@@ -67,6 +70,10 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         step(progress, 0.95, "Filling the tables")
         tables = folder.folder("Tables and plots", expanded=False)
         table = add_measurement_table(folder, analysis.measurements, definitions(), tables)
+        if analysis.levels:
+            add_findings_table(folder, analysis.levels, tables)
+        if analysis.explanations:
+            add_explanation_table(folder, analysis.explanations, tables)
         curves = [add_curve(folder, curve, tables) for curve in analysis.tables]
         memory = remember(folder, memory_of(analysis, names), tables)
         step(progress, 1.0, "Shown")

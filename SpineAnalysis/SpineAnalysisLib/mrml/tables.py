@@ -7,6 +7,7 @@ import numpy as np
 import slicer
 import vtk
 
+from ..findings import Explanation, LevelFinding
 from ..measurements.record import Measurement, Table
 from ..measurements.registry import Definition
 from ..report.wording import pretty_unit
@@ -33,6 +34,35 @@ def add_measurement_table(folder: ResultFolder, measurements: Sequence[Measureme
         column.SetName(name)
         for row in rows:
             column.InsertNextValue(row[name])
+        node.AddColumn(column)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetLocked(True)
+    return node
+
+
+def add_findings_table(folder: ResultFolder, findings: Sequence[LevelFinding], subfolder: int) -> Any:
+    """One row per finding, the worst level first."""
+    rows = [(str(each.level), phrase.severity.name.lower(), phrase.text) for each in findings
+            for phrase in each.phrases]
+    return _text_table(folder, "Findings", "findings", ("level", "severity", "finding"), rows, subfolder)
+
+
+def add_explanation_table(folder: ResultFolder, explanations: Sequence[Explanation], subfolder: int) -> Any:
+    """Where the pain of a dermatome could come from, the best supported place first."""
+    rows = [(each.symptom, str(each.level), each.side or "", each.where, "; ".join(each.evidence),
+             "; ".join(each.against), ", ".join(each.missing)) for each in explanations]
+    columns = ("symptom", "level", "side", "place", "evidence", "not abnormal", "not measured")
+    return _text_table(folder, "Symptom", "symptom", columns, rows, subfolder)
+
+
+def _text_table(folder: ResultFolder, title: str, role: str, columns: Sequence[str], rows: Sequence[Sequence[str]],
+                subfolder: int) -> Any:
+    node = folder.add("vtkMRMLTableNode", title, role, subfolder)
+    for index, name in enumerate(columns):
+        column = vtk.vtkStringArray()
+        column.SetName(name)
+        for row in rows:
+            column.InsertNextValue(row[index])
         node.AddColumn(column)
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)

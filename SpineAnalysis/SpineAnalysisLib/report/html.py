@@ -77,7 +77,8 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
         cards, footnotes = _cards(spine, sections[:MAX_SECTIONS], analysis.measurements, references)
     families = [section for family in registry.families()
                 if (section := family_section(family, analysis.measurements, references)) is not None]
-    return {"title": title, "facts": _facts(spine), "findings": analysis.findings, "doubts": analysis.doubts,
+    return {"title": title, "facts": _facts(spine), "findings": analysis.findings,
+            "explanations": analysis.explanations, "doubts": analysis.doubts,
             "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "card_footnotes": footnotes,
             "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards), "families": families,
             "methods": _methods(families, references), "references": references.listed(),

@@ -42,14 +42,14 @@ class Footnotes:
 
     def __init__(self, measurements: Sequence[Measurement]) -> None:
         self._letters: dict[str, str] = {}
-        first = measurements[0].flags if measurements else ()
-        self._common = [flag for flag in first if all(flag in m.flags for m in measurements)]
+        first = _remarks(measurements[0]) if measurements else ()
+        self._common = [flag for flag in first if all(flag in _remarks(m) for m in measurements)]
         self._qualities = {m.quality for m in measurements if m.value is not None}
 
     def marks(self, measurement: Measurement) -> tuple[str, ...]:
         """Signs behind a value: of its quality, and letters of its own flags."""
         quality = QUALITY_MARKS[measurement.quality] if len(self._qualities) > 1 else ""
-        letters = [self._letter(flag) for flag in measurement.flags if flag not in self._common]
+        letters = [self._letter(flag) for flag in _remarks(measurement) if flag not in self._common]
         return (*([quality] if quality else []), *letters)
 
     def _letter(self, flag: str) -> str:
@@ -68,6 +68,12 @@ class Footnotes:
         qualities = [(QUALITY_MARKS[q], f"{q} quality".capitalize()) for q in Quality
                      if q is not Quality.GOOD and q in self._qualities and len(self._qualities) > 1]
         return qualities + [(letter, flag_text(flag)) for flag, letter in self._letters.items()]
+
+
+def _remarks(measurement: Measurement) -> tuple[str, ...]:
+    """Its flags, and on which scan it was measured."""
+    on = (f"measured on the {measurement.scan} scan",) if measurement.scan else ()
+    return (*measurement.flags, *on)
 
 
 def _letters(index: int) -> str:

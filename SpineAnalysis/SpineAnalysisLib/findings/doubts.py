@@ -1,0 +1,36 @@
+"""What limits a result, in sentences."""
+
+from collections.abc import Sequence
+
+from ..anatomy import Level
+from ..spine import Spine
+
+LOWEST_USUAL_CORD = Level.L2
+"""The conus lies at L1-L2 in most adults (Saifuddin et al., Spine 1998;23:1452-1456)."""
+
+
+def _low_cord(spine: Spine) -> str:
+    """A doubt about a cord where there is none in most people."""
+    if spine.cord is None:
+        return ""
+    below = [v.level for v in spine.vertebrae if v.level > LOWEST_USUAL_CORD and v.canal_s is not None
+             and spine.cord.complete[spine.cord.nearest(v.canal_s)]]
+    return f"A cord is labeled at {below[0]}, where few people have one: check the names of the levels, or the label." \
+        if below else ""
+
+
+def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
+    """What limits the result, the gravest first."""
+    out = []
+    if spine.provisional and not any(note.startswith("Levels are provisional") for note in notes):
+        out.append("Levels are provisional: the segmentation does not show where to count from, so every level may be "
+                   "off by one or more.")
+    if spine.canal is None:
+        out.append("No canal is labeled and none could be derived; only the cord was measured.")
+    elif spine.canal.derived:
+        out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments "
+                   "and fat, so soft-tissue stenosis is not seen.")
+    if spine.image is None:
+        out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
+    out.append(_low_cord(spine))
+    return tuple(doubt for doubt in (*out, *spine.notes, *notes) if doubt)

@@ -1,0 +1,86 @@
+"""Findings by level, the worst level first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..anatomy import Level, Segment, successors
+from ..measurements.record import Measurement, Severity
+from ..spine import Spine
+from .phrases import STENOSIS_KEYS, WORDS, Phrase, phrases, place_of
+
+
+@dataclass(frozen=True, eq=False)
+class LevelFinding:
+    """What is abnormal at one level.
+
+    :param phrases: the worst first.
+    """
+
+    level: Level | Segment
+    phrases: tuple[Phrase, ...]
+
+    @property
+    def severity(self) -> Severity:
+        return max(phrase.severity for phrase in self.phrases)
+
+    @property
+    def sentence(self) -> str:
+        """``L4-L5: moderate central stenosis, area 82 mm² (...); left subarticular protrusion, 5 mm.``"""
+        return f"{self.level}: {'; '.join(phrase.text for phrase in self.phrases)}."
+
+    @property
+    def is_range(self) -> bool:
+        """Of several segments, as a curve is."""
+        return isinstance(self.level, Segment) and self.level.lower not in successors(self.level.upper)
+
+    def as_dict(self) -> dict[str, object]:
+        return {"level": str(self.level), "severity": self.severity.name.lower(),
+                "findings": [phrase.text for phrase in self.phrases],
+                "keys": list(dict.fromkeys(record.key for phrase in self.phrases for record in phrase.records))}
+
+
+def level_findings(measurements: Sequence[Measurement]) -> tuple[LevelFinding, ...]:
+    """Every level with something abnormal, ranked: by its worst finding, then by all of them, then head to foot."""
+    at: dict[Level | Segment, list[Measurement]] = {}
+    for record in measurements:
+        if record.level is not None:
+            at.setdefault(record.level, []).append(record)
+    found = [LevelFinding(level, tuple(said)) for level, records in at.items()
+             if (said := phrases(records, measurements))]
+    return tuple(sorted(found, key=lambda f: (-f.severity, -sum(p.severity for p in f.phrases), place_of(f.level))))
+
+
+def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, ...]:
+    """The summary, then a sentence for each level, the worst first."""
+    found = level_findings(measurements)
+    out = [_summary(spine, found), *(each.sentence for each in found)]
+    graded = [m for m in measurements if m.key in STENOSIS_KEYS and isinstance(m.level, Segment) and m.grades]
+    if graded and not any(m.severity for m in graded):
+        levels = sorted({m.level for m in graded if isinstance(m.level, Segment)})
+        what = "bony central stenosis" if spine.canal is not None and spine.canal.derived else "central stenosis"
+        out.append(f"No {what} by the cut-offs used, {levels[0].upper} to {levels[-1].lower}.")
+    out += [_narrowest(measurements)] if not graded else []
+    return tuple(sentence for sentence in out if sentence)
+
+
+def _summary(spine: Spine, found: Sequence[LevelFinding]) -> str:
+    """The ranked levels in one sentence, where there are several or their names are uncertain."""
+    graded = [each for each in found if each.severity > Severity.NORMAL and not each.is_range]
+    if len(graded) < 2 and not (graded and spine.provisional):
+        return ""
+    by_severity = [(word, [str(f.level) for f in graded if f.severity is severity])
+                   for severity, word in WORDS.items()]
+    ranked = "; ".join(f"{word} {', '.join(levels)}" for word, levels in by_severity if levels)
+    return f"Levels are provisional and may be off by one or more; as named: {ranked}." if spine.provisional \
+        else f"Abnormal levels: {ranked}."
+
+
+def _narrowest(measurements: Sequence[Measurement]) -> str:
+    areas = [m for m in measurements if m.key in ("canal_area", "cord_area") and m.value is not None
+             and isinstance(m.level, Segment)]
+    if not areas:
+        return ""
+    first = areas[0].key
+    least = min((m for m in areas if m.key == first), key=lambda m: m.value or 0.0)
+    return (f"The {'canal' if first == 'canal_area' else 'cord'} is smallest at {least.level}, {least.value:.0f} mm²; "
+            "no published cut-off applies to these levels.")
