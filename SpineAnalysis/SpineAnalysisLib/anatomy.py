@@ -12,6 +12,9 @@ from typing import Literal
 Side = Literal["left", "right"]
 """The patient's side."""
 
+SIDES: tuple[tuple[Side, int], ...] = (("left", -1), ("right", 1))
+"""Sides with the sign that they have along an R axis."""
+
 CanalMeaning = Literal["bony canal", "dural sac", ""]
 """What a labeled canal's outline follows; empty where the segmentation does not say."""
 

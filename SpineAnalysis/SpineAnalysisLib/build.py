@@ -153,7 +153,8 @@ def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior
             shapes.append(shape)
     shapes = [shape for i, shape in enumerate(shapes) if _agrees(shape, shapes[max(i - 2, 0):i] + shapes[i + 1:i + 3])]
     return tuple(Vertebra(x.level, x.frame, x.superior, x.inferior, x.pedicle_RAS,
-                          _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags, x.faces)
+                          _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags, x.faces,
+                          x.pedicles)
                  for x in shapes)
 
 

@@ -1,6 +1,6 @@
 """The labeled spine as a model: vertebrae, motion segments, canal and cord."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from .anatomy import CanalMeaning, Level, Segment
+from .anatomy import CanalMeaning, Level, Segment, Side
 from .geometry.curves import Curve
 from .geometry.endplates import Surfaces
 from .geometry.faces import Faces
@@ -36,6 +36,7 @@ class Vertebra:
     :param canal_s: where the centerline passes that height, mm of arc length.
     :param surfaces: the body's upper and lower surface, where they were followed.
     :param faces: the body's faces and rims, finer than the voxels; ``None`` where no body is labeled.
+    :param pedicles: (3,) RAS middle of each pedicle, where it is thinnest; none where no arch is labeled.
     """
 
     level: Level
@@ -47,6 +48,7 @@ class Vertebra:
     surfaces: Surfaces | None = None
     flags: tuple[str, ...] = ()
     faces: Faces | None = None
+    pedicles: Mapping[Side, FloatArray] = field(default_factory=dict)
 
     @property
     def body_ap_mm(self) -> float | None:

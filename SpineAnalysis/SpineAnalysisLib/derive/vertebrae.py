@@ -1,12 +1,12 @@
 """Frames and endplates of the vertebrae, from their voxels and the canal's centerline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import Kind, Level
+from ..anatomy import SIDES, Kind, Level, Side
 from ..geometry.curves import Curve
 from ..geometry.endplates import Surfaces, bisector, body_surfaces, facing_surface
 from ..geometry.faces import Faces
@@ -25,14 +25,16 @@ PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
 MIDLINE_MM = 5.0
 """A body's back wall is looked for this near to the middle."""
-PEDICLE_ASIDE_MM, ABREAST_MM = (5.0, 24.0), 3.0
-"""How far aside of the canal's middle a pedicle is looked for; and how near to it bone tells the canal's width."""
+PEDICLE_ASIDE_MM, WIDEST_MM, ABREAST_MM = (5.0, 24.0), 32.0, 3.0
+"""How far aside of the canal's middle a pedicle is looked for, and its own middle; and how near to it bone tells the
+canal's width."""
 PEDICLE_LENGTH_MM = 8.0
 """How far behind the body's back wall a pedicle is looked for."""
 LEAST_BRIDGE_MM3 = 60.0
 """Less bone beside the canal, or behind the body at all, is no pedicle."""
 THINNEST = 4
 """The power with which bone counts less where a pedicle is thicker."""
+Pedicles = Mapping[Side, FloatArray]
 BODY_KINDS = frozenset({Kind.BODY, Kind.ENDPLATE})
 
 
@@ -58,6 +60,7 @@ class Shape:
     """A vertebra's geometry.
 
     :param pedicle_RAS: (3,) at mid-pedicle height.
+    :param pedicles: (3,) RAS middle of each pedicle that is labeled.
     """
 
     level: Level
@@ -68,6 +71,7 @@ class Shape:
     surfaces: Surfaces | None = None
     flags: tuple[str, ...] = ()
     faces: Faces | None = None
+    pedicles: Pedicles = field(default_factory=dict)
 
 
 def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
@@ -132,37 +136,48 @@ def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
         s = float(crossing[np.abs(crossing - s).argmin()]) if len(crossing) else s
     faces = Faces.of(body, Frame.from_axes(center, up, center - centerline.position(s)))
     superior, inferior = faces.refined(superior, 1), faces.refined(inferior, -1)
+    center = center + faces.aside * faces.frame.right  # parts of pedicles count as body more on one side
     frame = Frame.from_axes(center, bisector(superior, inferior, up), center - centerline.position(s))
     missing = [name for name, plane in (("superior", superior), ("inferior", inferior)) if plane is None]
     flags = tuple(f"{name}_endplate_not_in_view" for name in missing)
-    pedicle, pedicle_flags = _pedicle(bone, frame, centerline.position(s), points)
-    return Shape(bone.level, frame, superior, inferior, pedicle, surfaces, flags + pedicle_flags, faces)
+    pedicles = _pedicles(bone, frame, centerline.position(s), points)
+    height, pedicle_flags = _pedicle_height(pedicles, frame, points)
+    return Shape(bone.level, frame, superior, inferior, height, surfaces, flags + pedicle_flags, faces, pedicles)
 
 
-def _pedicle(bone: Bone, frame: Frame, canal_RAS: FloatArray,
-             body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-    """A point of the body's axis at the height of the bridges of bone beside the canal."""
+def _pedicles(bone: Bone, frame: Frame, canal_RAS: FloatArray, body_points: FloatArray) -> Pedicles:
+    """The middles of the bridges of bone beside the canal, where there are any."""
     if not _has_arch(bone):  # the corners of a body's concave back wall are no pedicles
-        return _estimated_pedicle(frame, body_points)
+        return {}
     place = frame.to_frame(bone.points())
     canal = frame.to_frame(canal_RAS)
     body = frame.to_frame(body_points)
     aside = np.abs(body[:, 0])  # far from the middle, pedicles may have been taken for body
     back = float(np.quantile(body[aside <= max(MIDLINE_MM, aside.min()), 1], 0.02))
     window = (max(canal[1], back - PEDICLE_LENGTH_MM), back)
-    step = float(np.linalg.norm(bone.volume.ijk_to_ras[:3, :3].T @ frame.anterior))
-    heights = []
-    for side in (-1.0, 1.0):
-        lateral = side * (place[:, 0] - canal[0])
+    width, step, _ = np.linalg.norm(frame.axes @ bone.volume.ijk_to_ras[:3, :3], axis=1)
+    found: dict[Side, FloatArray] = {}
+    for side, sign in SIDES:
+        lateral = sign * (place[:, 0] - canal[0])
         abreast = lateral[(np.abs(place[:, 1] - canal[1]) < ABREAST_MM) & (lateral > PEDICLE_ASIDE_MM[0])]
         inner = float(np.quantile(abreast, 0.02)) if len(abreast) else PEDICLE_ASIDE_MM[0]
-        beside = place[(lateral > inner) & (lateral < PEDICLE_ASIDE_MM[1]), 1:]
-        bridge = (beside[:, 0] > window[0]) & (beside[:, 0] < window[1])
+        inner -= width / 4.0  # the first voxels count, whatever rounding does
+        beside = place[(lateral > inner) & (lateral < PEDICLE_ASIDE_MM[1])]
+        bridge = (beside[:, 1] > window[0]) & (beside[:, 1] < window[1])
         if bridge.sum() * bone.volume.voxel_volume > LEAST_BRIDGE_MM3:
-            heights.append(_isthmus_height(beside, window, step))
-    if heights:
+            middle = _isthmus(beside, window, step)
+            middle[0] = _isthmus(place[(lateral > inner) & (lateral < WIDEST_MM)], window, step)[0]
+            found[side] = frame.to_ras(middle)
+    return found
+
+
+def _pedicle_height(pedicles: Pedicles, frame: Frame, body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+    """A point of the body's axis at the height of the pedicles; without them, where they usually are."""
+    if pedicles:
+        heights = [frame.to_frame(point)[2] for point in pedicles.values()]
         return frame.to_ras(np.array([0.0, 0.0, np.mean(heights)])), ()
-    return _estimated_pedicle(frame, body_points)
+    extent = np.ptp(frame.to_frame(body_points)[:, 2])
+    return frame.to_ras(np.array([0.0, 0.0, PEDICLE_SHARE * extent])), ("pedicle_height_estimated",)
 
 
 def _has_arch(bone: Bone) -> bool:
@@ -171,26 +186,22 @@ def _has_arch(bone: Bone) -> bool:
     return behind.sum() * bone.volume.voxel_volume > LEAST_BRIDGE_MM3
 
 
-def _estimated_pedicle(frame: Frame, body_points: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-    """The same point without pedicles: where they usually are."""
-    extent = np.ptp(frame.to_frame(body_points)[:, 2])
-    return frame.to_ras(np.array([0.0, 0.0, PEDICLE_SHARE * extent])), ("pedicle_height_estimated",)
+def _isthmus(bone: FloatArray, window: tuple[float, float], step: float) -> FloatArray:
+    """The middle of a pedicle where it is thinnest: processes begin where bone gets thicker.
 
-
-def _isthmus_height(bone: FloatArray, window: tuple[float, float], step: float) -> float:
-    """The middle of a pedicle's height, where the pedicle is thinnest: processes begin where bone gets thicker.
-
-    :param bone: (N, 2) along A and S, all bone on one side of the canal.
+    :param bone: (N, 3) in the vertebra's frame, all bone on one side of the canal.
     :param window: along A, from where to where the pedicle can be.
     :param step: between voxels along A, mm.
+    :return: (3,) in the same frame.
     """
     at = np.arange(*window, 0.5)
-    near = bone[(bone[:, 0] > window[0] - 4.0 * step) & (bone[:, 0] < window[1] + 4.0 * step)]
-    weight = np.exp(-0.5 * ((at[:, None] - near[:, 0]) / max(0.7 * step, 0.5))**2)
+    near = bone[(bone[:, 1] > window[0] - 4.0 * step) & (bone[:, 1] < window[1] + 4.0 * step)]
+    weight = np.exp(-0.5 * ((at[:, None] - near[:, 1]) / max(0.7 * step, 0.5))**2)
     thickness = weight.sum(axis=1)
     bridging = thickness > 0.5 * np.median(thickness)  # in the neck, pedicles begin beside the body
     trust = np.where(bridging, thickness.max() / thickness, 0.0)**THINNEST
-    return float(np.average(weight @ near[:, 1] / thickness, weights=trust))
+    aside, height = (np.average(weight @ near[:, axis] / thickness, weights=trust) for axis in (0, 2))
+    return np.array([aside, np.average(at, weights=trust), height])
 
 
 def sacral_shape(bone: Bone, above: Shape, centerline: Curve) -> Shape | None:

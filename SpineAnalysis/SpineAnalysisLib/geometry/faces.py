@@ -171,6 +171,14 @@ class Faces:
     def left(self) -> Face | None:
         return self._wall(0, -1) if self.sides else None
 
+    @property
+    def aside(self) -> float:
+        """How far along R the middle between the side walls is, mm; 0 where they are not both seen."""
+        if self.left is None or self.right is None:
+            return 0.0
+        middle = self._extent[0][1:]
+        return float(self.left.height(middle) + self.right.height(middle)) / 2.0
+
     @cached_property
     def superior(self) -> Rim | None:
         return self._rim(1)

@@ -1,4 +1,4 @@
-"""Published cut-offs for vertebrae and alignment."""
+"""Published cut-offs for vertebrae, foramina and alignment."""
 
 from ..anatomy import Level, Region, Segment
 from .cutoffs import Band, Cutoff
@@ -23,6 +23,12 @@ CUTOFFS: tuple[Cutoff, ...] = (
            (Band(110.0, "low bone density", Severity.MODERATE), Band(135.0, "lower bone density", Severity.MILD)),
            "Pickhardt et al., Ann Intern Med 2013;158:588-595", at=(Level,), levels=frozenset({Level.L1}),
            unit="HU"),
+    Cutoff("hasegawa_1995", "foramen_height", frozenset({Region.LUMBAR}),
+           (Band(15.0, "narrow foramen", Severity.MILD),),
+           "Hasegawa et al., J Bone Joint Surg Am 1995;77:32-38", at=(Segment,)),
+    Cutoff("ciric_1980", "lateral_recess_depth", _ANYWHERE,
+           (Band(3.0, "lateral recess stenosis", Severity.MODERATE),),
+           "Ciric et al., J Neurosurg 1980;53:433-443", at=(Segment,)),
     Cutoff("sosort_2016", "cobb_angle", _ANYWHERE,
            (Band(10.0, "scoliosis", Severity.MILD), Band(21.0, "moderate scoliosis", Severity.MODERATE),
             Band(41.0, "severe scoliosis", Severity.SEVERE)),

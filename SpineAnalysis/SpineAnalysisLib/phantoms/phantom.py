@@ -12,6 +12,7 @@ from ..geometry.frames import Frame
 from ..volume import LabelMap, Volume
 from .canal import Canal, build_canal
 from .displacement import displacement_truths
+from .foramina import foramen_truths
 from .image import Contrast, render
 from .model import Chain, build_chain
 from .rasterize import Grid, rasterize
@@ -87,7 +88,12 @@ class Phantom:
 
     def truth(self) -> list[Truth]:
         """Every exact answer."""
+        return list(self._truth)
+
+    @cached_property
+    def _truth(self) -> list[Truth]:
         known = [*all_truths(self.chain, self.canal), *signal_truths(self.chain),
-                 *displacement_truths(self.chain, self.canal)]
+                 *displacement_truths(self.chain, self.canal),
+                 *(t for joint in self.chain.joints for t in foramen_truths(joint, self.solids))]
         taken = {joint.segment for joint in self.chain.joints if joint.spec.herniation is not None}
         return [t for t in known if not (t.level in taken and t.key.startswith(("canal_", "maximum_canal")))]

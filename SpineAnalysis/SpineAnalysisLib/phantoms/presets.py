@@ -21,6 +21,14 @@ def _stenotic_lumbar() -> SpineSpec:
                 Level.L5: {"narrowing_depth": 0.08, "bulge": 2.0, "degeneration": 4, "disc_height": 8.5}})
 
 
+def _foraminal() -> SpineSpec:
+    """L3-L4 narrow on the left, L4-L5 on the right, where the disc is low too; L2 leans to the right."""
+    return _normal_lumbar().changed(
+        vertebrae={Level.L4: {"facet_left": 4.0}, Level.L5: {"facet_right": 4.5, "facet_left": 1.0},
+                   Level.S1: {"facet_left": 2.0}},
+        joints={Level.L2: {"coronal": 5.0}, Level.L4: {"disc_height": 9.0, "degeneration": 4, "bulge": 2.0}})
+
+
 def _curved() -> SpineSpec:
     """Much lordosis."""
     return _normal_lumbar().changed(joints={level: {"lordosis": angle} for level, angle in
@@ -62,7 +70,7 @@ def _whole() -> SpineSpec:
 
 
 _PRESETS: dict[str, Callable[[], SpineSpec]] = {
-    "normal_lumbar": _normal_lumbar, "stenotic_lumbar": _stenotic_lumbar, "curved": _curved,
+    "normal_lumbar": _normal_lumbar, "stenotic_lumbar": _stenotic_lumbar, "foraminal": _foraminal, "curved": _curved,
     "scoliotic": _scoliotic, "slipped": _slipped, "fractured": _fractured, "cervical": _cervical, "whole": _whole,
 }
 

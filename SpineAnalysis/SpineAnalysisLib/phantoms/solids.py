@@ -284,10 +284,13 @@ class Arch:
         return capsule_distance(np.abs(x), y, z, start, end, self.process_radius * 0.85)
 
     def superior_articular(self, x: Vector, y: Vector, z: Vector) -> Vector:
-        side = self.a + 0.5 * self.body.spec.pedicle_width
-        start = np.array([side, self.y - 0.6 * self.b, self.pedicle_z])
-        end = np.array([side + 1, self.y - 0.8 * self.b, 0.78 * self.body.height])
-        return capsule_distance(np.abs(x), y, z, start, end, self.process_radius)
+        """Two rods, flattened toward the front, that cover the pedicles from behind and the canal's corners."""
+        spec, radius = self.body.spec, self.process_radius
+        side, half = self.a + 0.25 * spec.pedicle_width + 0.4 * radius, 0.25 * spec.pedicle_width + 0.65 * radius
+        start = np.array([0.0, self.y - 0.6 * self.b, self.pedicle_z])
+        end = np.array([0.5, self.y - 0.8 * self.b, 0.78 * self.body.height])
+        forward = np.where(x > 0, spec.facet_right, spec.facet_left)
+        return capsule_distance((np.abs(x) - side) * radius / half, y - forward, z, start, end, radius)
 
     def inferior_articular(self, x: Vector, y: Vector, z: Vector, disc_height: float) -> Vector:
         start = np.array([self.a + 1.5, self.y - self.b, self.lamina[0] + 0.35 * self.body.height])

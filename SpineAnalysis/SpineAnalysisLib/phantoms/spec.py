@@ -34,6 +34,8 @@ class VertebraSpec:
     :param osteophyte: how far the rims stick out at the front.
     :param waist: share by which the body is narrower at mid-height (sides and front; the back wall is straight).
     :param taper: share of width and depth that is lost from top to bottom (the sacrum).
+    :param facet_left: and :param facet_right: how far the superior articular process of that side stands in front of
+        its usual place, which narrows the foramen above the vertebra and its lateral recess.
     """
 
     level: Level
@@ -54,6 +56,8 @@ class VertebraSpec:
     osteophyte: float = 0.0
     waist: float = 0.06
     taper: float = 0.0
+    facet_left: float = 0.0
+    facet_right: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,212 @@
+"""Foramina and lateral recesses: where a nerve root is pressed, by level and side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anatomy import SIDES, VERTEBRA_KINDS, Kind, Region, Segment, Side
+from ..geometry.foramina import Opening, Recess, opening, plane_through, recess, smooth_shares
+from ..geometry.frames import Frame, Plane
+from ..progress import Progress, step
+from ..spine import MotionSegment, Spine, Vertebra
+from ..volume import Volume
+from .bone import graded, spine_flags
+from .fat import fat_ratios
+from .flags import quality_of
+from .record import Geometry, Measurement
+from .registry import Definition, Family, FamilyResult
+
+FloatArray = NDArray[np.floating]
+
+UPPER_PART = (0.5, 0.75)
+"""Shares of the height between which the width is the smallest: higher up, the roof closes every foramen."""
+BORDER_SHARE, PLANE_SHARE = 0.5, {"height": 0.5, "width": 0.4}
+"""Standard uncertainty of a distance between two walls, in voxels along it; and, as the walls lean and pedicles are
+round, in voxels across the plane."""
+ESTIMATED_MM = 1.0
+"""The same where the lower pedicle's place was estimated."""
+OUTLINE_SHARE = 0.15
+"""Standard uncertainty of where an outline runs, in voxels, the same way all around."""
+PLACE_MM = 0.5
+"""Standard uncertainty of the height at which a width is taken; it matters where walls slope."""
+SACRAL_PEDICLE_MM = np.array([0.0, -3.0, -9.0])
+"""The sacrum's pedicles are not told from its wings: their middles lie about so far from the corner of S1's endplate,
+along A and S, and as far aside as those of the vertebra above."""
+PEDICLE_ESTIMATED = "pedicle_height_estimated"
+BOX_MM = np.array([26.0, 30.0, 13.0])
+"""What can belong to a foramen lies this near to its middle, to the front, to the head and aside."""
+
+_PLANE = ("In the foramen's sagittal-oblique plane: through the middles of the pedicles above and below it, along the "
+          "disc's A axis.")
+_WIDTH = "Distance along A from the body or disc to the bone behind (superior articular process, or what is before it)"
+
+DEFINITIONS = (
+    Definition("foramen_height", "Foramen height", "mm", "Distance along S from the lower border of the upper pedicle "
+               f"to the upper border of the lower one. {_PLANE}", "Hasegawa et al., J Bone Joint Surg Am 1995;77:32-38",
+               draw=True),
+    Definition("foramen_width", "Foramen width", "mm", f"{_WIDTH}: the smallest from half to three quarters of the "
+               f"foramen's height. {_PLANE}", draw=True),
+    Definition("foramen_width_disc", "Foramen width at the disc", "mm", f"{_WIDTH}, at the height of the disc's "
+               f"middle. {_PLANE}", draw=True),
+    Definition("foramen_area", "Foramen area", "mm2", "Area between pedicles, body and disc, and the bone behind; "
+               f"clefts under 4 mm (joints, where ligaments run across) are closed. {_PLANE}", decimals=0, draw=True),
+    Definition("foramen_asymmetry", "Foramen asymmetry", "%", "Right area minus left area, over their mean.",
+               decimals=0),
+    Definition("foramen_fat_ratio", "Foramen fat", "1", "On T1: share of fat in the foramen's area, by signal between "
+               f"that of the canal's contents (0) and the brightest tenth of all foramina (1). {_PLANE}",
+               "after Lee et al., AJR Am J Roentgenol 2010;194:1095-1098", decimals=2),
+    Definition("lateral_recess_depth", "Lateral recess depth", "mm", "Just above the lower pedicle: the "
+               "smallest distance along A from the body or disc to the front of the superior articular process, from "
+               "5 mm inside to 3 mm outside of the canal's side wall.",
+               "Ciric et al., J Neurosurg 1980;53:433-443", draw=True),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Foramen:
+    """One foramen of a segment.
+
+    :param disc_height: along the plane's head axis, mm, where the disc plane passes between the pedicles.
+    """
+
+    motion: MotionSegment
+    side: Side
+    opening: Opening
+    disc_height: float
+    recess: Recess | None
+    flags: tuple[str, ...]
+
+
+def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> FamilyResult:
+    """Measure the foramina of every segment whose arches are labeled."""
+    common = spine_flags(spine)
+    found: list[Foramen] = []
+    records: list[Measurement] = []
+    for i, motion in enumerate(spine.segments):
+        step(progress, i / len(spine.segments), f"Measuring the foramina of {motion.segment}")
+        for side, sign in SIDES:
+            foramen = _foramen(spine, motion, side, sign, common + motion.flags)
+            if isinstance(foramen, Foramen):
+                found.append(foramen)
+            else:
+                records.append(_missing("foramen_area", motion.segment, side, (*common, *motion.flags, foramen)))
+    steps = spine.labels.ijk_to_ras[:3, :3]
+    for foramen in found:
+        records += _records(foramen, steps, parameters)
+    records += _asymmetries(found, records, parameters)
+    records += fat_ratios(spine, [(f.motion.segment, f.side, f.opening, f.flags) for f in found])
+    step(progress, 1.0, "Foramina measured")
+    return FamilyResult(tuple(records))
+
+
+def _missing(key: str, segment: Segment, side: Side | None, flags: tuple[str, ...]) -> Measurement:
+    unit = next(d.unit for d in DEFINITIONS if d.key == key)
+    return Measurement(key, segment, None, unit, side, None, quality_of(flags), flags)
+
+
+def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: tuple[str, ...]) -> Foramen | str:
+    """One foramen, or the flag that says why it cannot be measured."""
+    upper, lower = spine.vertebra(motion.segment.upper), spine.vertebra(motion.segment.lower)
+    assert upper is not None and lower is not None
+    top, bottom = upper.pedicles.get(side), _lower_pedicle(upper, lower, side)
+    if top is None or bottom is None:
+        return "arch_not_labeled"
+    frame = plane_through(top, bottom, motion.disc.anterior)
+    shares = smooth_shares(_walls(spine, motion.segment, frame))
+    found = opening(shares, frame, top, bottom)
+    if found is None:
+        return "foramen_not_in_view"
+    a, b = motion.disc.plane.distance(np.stack([top, bottom]))
+    low, high = frame.to_frame(bottom)[1], frame.to_frame(top)[1]
+    beside = None
+    if lower.level.region in (Region.LUMBAR, Region.SACRAL):
+        border = bottom + (found.floor - low) * frame.anterior
+        beside = recess(shares, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
+    if side not in lower.pedicles:
+        flags = (*flags, PEDICLE_ESTIMATED)
+    return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags)
+
+
+def _lower_pedicle(upper: Vertebra, lower: Vertebra, side: Side) -> FloatArray | None:
+    """The middle of the lower pedicle, (3,) RAS."""
+    rim = lower.faces.superior if lower.faces is not None else None
+    if side in lower.pedicles or lower.level.region is not Region.SACRAL or side not in upper.pedicles or rim is None:
+        return lower.pedicles.get(side)
+    aside = float(upper.frame.to_frame(upper.pedicles[side])[0])
+    return np.asarray(rim.corner(-1) + (SACRAL_PEDICLE_MM + np.array([aside, 0.0, 0.0])) @ lower.frame.axes)
+
+
+def _canal_beside(spine: Spine, vertebra: Vertebra, pedicle: FloatArray) -> FloatArray:
+    """(3,) RAS where the canal's centerline passes the pedicle's height."""
+    plane = Plane(pedicle, vertebra.frame.superior)
+    near = float(spine.centerline.project(pedicle))
+    crossing = spine.centerline.intersections(plane)
+    return spine.centerline.position(crossing[np.abs(crossing - near).argmin()] if len(crossing) else near)
+
+
+def _walls(spine: Spine, segment: Segment, frame: Frame) -> Volume:
+    """Voxels of both vertebrae and of discs about a foramen."""
+    labels = spine.labels
+    corners = np.array(np.meshgrid(*[(-1.0, 1.0)] * 3)).reshape(3, -1).T * BOX_MM
+    index = labels.to_ijk(frame.to_ras(corners))
+    window = labels.crop(np.floor(index.min(axis=0)), np.ceil(index.max(axis=0)) + 1)
+    values = [value for level in (segment.upper, segment.lower) for value in labels.values(VERTEBRA_KINDS, level)]
+    return Volume(np.isin(window.array, values + labels.values(Kind.DISC)), window.ijk_to_ras)
+
+
+def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -> Iterator[Measurement]:
+    """:param steps: (3, 3) columns, RAS steps between voxels."""
+    found, segment, side = foramen.opening, foramen.motion.segment, foramen.side
+    front, up, across = np.linalg.norm(found.frame.axes @ steps, axis=1)
+
+    def record(key: str, value: float, unit: str, spread: float, geometry: Geometry) -> Measurement:
+        return graded(key, segment, value, unit, spread, foramen.flags, geometry, settings, side)
+
+    placed = ESTIMATED_MM if PEDICLE_ESTIMATED in foramen.flags else 0.0
+    drawn = float(np.linalg.norm([BORDER_SHARE * up, PLANE_SHARE["height"] * across, placed]))
+    middle = float(found.ahead.mean() + found.behind.mean()) / 2.0
+    yield record("foramen_height", found.height, "mm", drawn, _line(found, (middle, found.floor), (middle, found.roof)))
+    drawn = float(np.linalg.norm([BORDER_SHARE * front, PLANE_SHARE["width"] * across, placed]))
+    narrow = float(found.heights[found.narrowest(*UPPER_PART)])
+    for key, height in (("foramen_width", narrow), ("foramen_width_disc", foramen.disc_height)):
+        if not found.floor < height < found.roof:
+            yield _missing(key, segment, side, (*foramen.flags, "disc_beside_pedicle"))
+            continue
+        behind, ahead = found.walls_at(height)
+        spread = float(np.hypot(drawn, PLACE_MM * found.slope_at(height)))
+        yield record(key, ahead - behind, "mm", spread, _line(found, (behind, height), (ahead, height)))
+    outline = OUTLINE_SHARE * found.perimeter * float(np.linalg.norm([(front + up) / 2.0, across, placed]))
+    yield record("foramen_area", found.area, "mm2", outline, Geometry("contour", found.contour_RAS, found.frame))
+    if foramen.recess is not None:
+        yield record("lateral_recess_depth", foramen.recess.depth, "mm", drawn,
+                     Geometry("line", foramen.recess.line_RAS, foramen.recess.frame))
+    elif foramen.motion.segment.lower.region in (Region.LUMBAR, Region.SACRAL):
+        yield _missing("lateral_recess_depth", segment, side, (*foramen.flags, "facet_not_in_view"))
+
+
+def _line(found: Opening, *ends: tuple[float, float]) -> Geometry:
+    return Geometry("line", found.points(np.array(ends)), found.frame)
+
+
+def _asymmetries(found: Sequence[Foramen], records: Sequence[Measurement], settings: Mapping[str, Any]
+                 ) -> Iterator[Measurement]:
+    areas = {(m.level, m.side): m for m in records if m.key == "foramen_area" and m.value is not None}
+    for foramen in found:
+        segment = foramen.motion.segment
+        left, right = areas.get((segment, "left")), areas.get((segment, "right"))
+        if foramen.side != "left" or left is None or right is None:
+            continue
+        assert left.value and right.value and left.uncertainty and right.uncertainty
+        mean = (left.value + right.value) / 2.0
+        smaller = min(left, right, key=lambda m: m.value or 0.0)
+        assert smaller.geometry is not None
+        spread = 100.0 * float(np.hypot(left.uncertainty, right.uncertainty)) / mean
+        yield graded("foramen_asymmetry", segment, 100.0 * (right.value - left.value) / mean, "%", spread,
+                     foramen.flags, smaller.geometry, settings)
+
+
+FAMILY = Family("foramen", "Foramina and lateral recesses", DEFINITIONS, compute,
+                {"foramen_height_cutoff": "hasegawa_1995", "lateral_recess_depth_cutoff": "ciric_1980"}, order=20)
