@@ -36,8 +36,8 @@ def spine_flags(spine: Spine) -> tuple[str, ...]:
     return tuple(flag for flag, on in raised.items() if on)
 
 
-def graded(key: str, level: Level | Segment, value: float, unit: str, uncertainty: float, flags: tuple[str, ...],
-           geometry: Geometry, settings: Mapping[str, Any], side: Side | None = None,
+def graded(key: str, level: Level | Segment | None, value: float, unit: str, uncertainty: float,
+           flags: tuple[str, ...], geometry: Geometry, settings: Mapping[str, Any], side: Side | None = None,
            apply_cutoffs: bool = True, scan: str | None = None) -> Measurement:
     """A record with every grade that applies to it."""
     rules = fitting(CUTOFFS, key, level, preferred=settings.get(f"{key}_cutoff")) if apply_cutoffs else ()

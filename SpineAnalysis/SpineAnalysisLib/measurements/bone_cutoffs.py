@@ -1,4 +1,4 @@
-"""Published cut-offs for vertebrae, foramina and alignment."""
+"""Published cut-offs for vertebrae, foramina, alignment and balance."""
 
 from ..anatomy import Level, Region, Segment
 from .cutoffs import Band, Cutoff
@@ -6,6 +6,13 @@ from .record import Severity
 
 _ANYWHERE = frozenset(Region)
 _THORACOLUMBAR = frozenset({Region.THORACIC, Region.LUMBAR})
+
+
+def _schwab(key: str, limits: tuple[float, float], unit: str, at: type) -> Cutoff:
+    bands = (Band(limits[0], "moderate (+)", Severity.MODERATE), Band(limits[1], "marked (++)", Severity.SEVERE))
+    return Cutoff("srs_schwab_2012", key, _ANYWHERE, bands, "Schwab et al., Spine 2012;37:1077-1082", at=(at,),
+                  unit=unit, more_is_worse=True, signed=True)
+
 
 CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("genant_1993", "vertebral_height_loss", _THORACOLUMBAR,
@@ -29,6 +36,9 @@ CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("ciric_1980", "lateral_recess_depth", _ANYWHERE,
            (Band(3.0, "lateral recess stenosis", Severity.MODERATE),),
            "Ciric et al., J Neurosurg 1980;53:433-443", at=(Segment,)),
+    _schwab("pelvic_tilt", (20.0, 30.0), "deg", Level),
+    _schwab("pi_ll_mismatch", (10.0, 20.0), "deg", type(None)),
+    _schwab("sagittal_vertical_axis", (40.0, 95.0), "mm", type(None)),
     Cutoff("sosort_2016", "cobb_angle", _ANYWHERE,
            (Band(10.0, "scoliosis", Severity.MILD), Band(21.0, "moderate scoliosis", Severity.MODERATE),
             Band(41.0, "severe scoliosis", Severity.SEVERE)),

@@ -30,7 +30,8 @@ class Cutoff:
     :param meanings: of the canal's outline that it may be applied to.
     :param bands: from the lowest limit to the highest.
     :param more_is_worse: whether values from a limit upwards are abnormal, whatever their sign, instead of below it.
-    :param at: whether it is for motion segments, vertebrae or both.
+    :param signed: of these, whether only positive values are.
+    :param at: whether it is for motion segments, vertebrae, the whole spine (``None``'s type) or several of these.
     :param derived: whether a canal derived from bone, which is a little narrower than it looks on MR, may be graded.
     """
 
@@ -45,17 +46,23 @@ class Cutoff:
     levels: frozenset[Level] = frozenset(Level)
     unit: str = "mm"
     more_is_worse: bool = False
+    signed: bool = False
 
-    def applies(self, level: Level | Segment, meaning: CanalMeaning, derived: bool) -> bool:
+    def applies(self, level: Level | Segment | None, meaning: CanalMeaning, derived: bool) -> bool:
         """Whether the rule was made for such a place and such an outline."""
         place = level.upper if isinstance(level, Segment) else level
+        if place is None:
+            return type(None) in self.at
         return isinstance(level, self.at) and place in self.levels and place.region in self.regions \
             and meaning in self.meanings and (self.derived or not derived)
 
     def is_near(self, value: float, uncertainty: float) -> bool:
         """Whether a value may as well lie on the other side of a limit."""
-        size = abs(value) if self.more_is_worse else value
-        return any(abs(size - band.limit) < uncertainty for band in self.bands)
+        return any(abs(self._size(value) - band.limit) < uncertainty for band in self.bands)
+
+    def _size(self, value: float) -> float:
+        """What is compared with the limits."""
+        return abs(value) if self.more_is_worse and not self.signed else value
 
     def with_limits(self, limits: Sequence[float]) -> "Cutoff":
         """The same rule with a user's own limits, which its source then says.
@@ -74,7 +81,7 @@ class Cutoff:
     def grade(self, value: float) -> Grade:
         """The band a value falls in; what is beyond all limits is normal."""
         if self.more_is_worse:
-            return self._from_above(abs(value))
+            return self._from_above(self._size(value))
         lower = None
         for band in self.bands:
             if value < band.limit:
@@ -93,7 +100,7 @@ class Cutoff:
         return Grade("normal", f"< {upper:g} {self.unit}".strip(), self.source, Severity.NORMAL, self.name)
 
 
-def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment, canal: Tube | None = None,
+def fitting(cutoffs: Iterable[Cutoff], key: str, level: Level | Segment | None, canal: Tube | None = None,
             preferred: str | None = None) -> tuple[Cutoff, ...]:
     """The rules for a measurement at a place, the preferred one first.
 
