@@ -178,6 +178,7 @@ def test_real_pelvis(real_data: Callable[[str], Path]) -> None:
     assert slope is not None
     assert tilt is not None
     assert incidence == pytest.approx(slope + tilt)
-    # Vrtovec et al. (Spine J 2012;12:433-446) review means of 48 to 55 degrees, standard deviations of 7 to 13.
-    assert 30.0 < incidence < 85.0
-    assert 15.0 < slope < 65.0
+    # Means and two standard deviations of 709 healthy adults (Mac-Thiong et al., Eur Spine J 2011;20 Suppl 5:572-577).
+    assert 32.0 < incidence < 74.0
+    assert 0.0 < tilt < 27.0
+    assert 24.0 < slope < 55.0
