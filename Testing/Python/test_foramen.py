@@ -10,7 +10,7 @@ from SpineAnalysisLib.anatomy import SIDES, Kind, Level, Segment
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.measurements import foramen
 from SpineAnalysisLib.measurements.record import Measurement, Quality
-from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec, preset
 from SpineAnalysisLib.progress import silent
 from SpineAnalysisLib.spine import Spine
 from SpineAnalysisLib.volume import LabelMap, Volume
@@ -45,6 +45,18 @@ def measured(spine: Spine) -> dict[Key, Measurement]:
 
 def values(spine: Spine) -> dict[Key, float]:
     return {place: m.value for place, m in measured(spine).items() if m.value is not None}
+
+
+def test_facets_that_stand_forward_narrow_their_own_foramina() -> None:
+    normal, narrow = ({(t.key, t.level, t.side): t.value for t in preset(name).truth()}
+                      for name in ("normal_lumbar", "foraminal"))
+    assert normal["foramen_width", UPPER, "left"] == pytest.approx(normal["foramen_width", UPPER, "right"], abs=1e-6)
+    for level, narrow_side, wide_side, shift in ((UPPER, "left", "right", 4.0), (LOWER, "right", "left", 3.5)):
+        for key in ("foramen_width_disc", "lateral_recess_depth"):
+            assert narrow[key, level, wide_side] - narrow[key, level, narrow_side] == pytest.approx(shift, abs=0.4)
+    assert narrow["foramen_asymmetry", LOWER, None] < -25 < 20 < narrow["foramen_asymmetry", UPPER, None]
+    lean = Segment(Level.L2, Level.L3)
+    assert narrow["foramen_height", lean, "right"] < narrow["foramen_height", lean, "left"] - 2.0
 
 
 @pytest.mark.parametrize("grid", ["straight", "turned"])

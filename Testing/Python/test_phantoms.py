@@ -20,7 +20,8 @@ L3_L4, L4_L5 = Segment(Level.L3, Level.L4), Segment(Level.L4, Level.L5)
 
 
 def truths(phantom: Phantom) -> dict:
-    return {(t.key, t.level): t.value for t in phantom.truth()}
+    """By key and level, and by side where there are two."""
+    return {(t.key, t.level) if t.side is None else (t.key, t.level, t.side): t.value for t in phantom.truth()}
 
 
 @pytest.fixture(scope="module")
