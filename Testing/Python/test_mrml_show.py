@@ -67,7 +67,7 @@ def test_subject_hierarchy_reads_well(shown: tuple[Any, ResultNodes]) -> None:
         "Measurements": {"L3-L4": {"L3-L4 canal area": {}},
                          "L4-L5": {"L4-L5 canal area": {}, "L4-L5 canal AP diameter": {}}},
         "Tables and plots": {
-            "Measurements": {}, "Canal profile": {}, "Canal profile: levels": {},
+            "Analysis record": {}, "Measurements": {}, "Canal profile": {}, "Canal profile: levels": {},
             "Canal profile (mm²)": {}, "Canal area (mm²)": {}, "Levels (mm²)": {},
             "Canal profile (mm)": {}, "Canal AP diameter (mm)": {}, "Canal transverse diameter (mm)": {},
             "Levels (mm)": {}},
