@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+
 from SpineAnalysisLib.anatomy import POSTERIOR_KINDS, Kind, Level
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.progress import silent
@@ -39,6 +40,7 @@ from SpineAnalysisLib.segmentation.network.canonical import back_to
 from SpineAnalysisLib.segmentation.network.classes import Class
 from SpineAnalysisLib.segmentation.network.model import Network, default_path, load
 from SpineAnalysisLib.segmentation.network.predict import predict
+from SpineAnalysisLib.segmentation.outside import is_ct
 from SpineAnalysisLib.volume import LabelMap, Volume
 
 Mask = NDArray[np.bool_]
@@ -99,8 +101,8 @@ def evaluate(image: Path, reference: Path, structure: str, values: Sequence[int]
         raise InputError(f"{reference.name} is not on the grid of {image.name}: pair them by their names' order.")
     began = time.perf_counter()
     try:
-        is_ct = seen.hint is not None and seen.hint[0] == "CT"
-        found = separate(predict(seen.volume, network, is_ct, None, silent))
+        ct = is_ct(seen.volume, seen.hint[0] if seen.hint else None)
+        found = separate(predict(seen.volume, network, ct, lambda _: None, silent))
         labels = on_scan(found, seen.volume)
     except InputError as error:
         outcome.note = str(error)
@@ -193,7 +195,7 @@ def _compare_marrow(outcome: Outcome, wanted: Mapping[int, Mask], predicted: Map
     """The same pairs with the predicted bodies' rims taken off."""
     values, grid = found.field.values, found.field.grid
     marrow = back_to(values[Class.MARROW], grid, scan) > back_to(values[Class.RIM], grid, scan)
-    both = total = 0
+    both = total = 0.0
     distances = []
     for pair in outcome.pairs:
         mask = wanted[pair.value]
@@ -218,8 +220,8 @@ def _compare_tube(outcome: Outcome, wanted: Mapping[int, Mask], labels: LabelMap
         outside[rows[0]:rows[-1] + 1] = False
         found[(slice(None),) * axis + (outside,)] = False
     outcome.instances = 1
-    both = 2 * np.count_nonzero(known & found)
-    outcome.dice = round(both / max(np.count_nonzero(known) + np.count_nonzero(found), 1), 4)
+    total = float(np.count_nonzero(known) + np.count_nonzero(found))
+    outcome.dice = round(2 * float(np.count_nonzero(known & found)) / max(total, 1.0), 4)
     outcome.distance_mm = surface_distance(known, found, grid.spacing)
     outcome.found = int(outcome.dice > FOUND_DICE)
 

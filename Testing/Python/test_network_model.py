@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from SpineAnalysisLib.anatomy import Kind, Level
 from SpineAnalysisLib.phantoms.phantom import Phantom
 from SpineAnalysisLib.phantoms.spec import SpineSpec
