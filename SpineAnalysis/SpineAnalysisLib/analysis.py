@@ -17,7 +17,7 @@ from .measurements.record import Measurement, Table
 from .measurements.registry import cutoffs, families
 from .progress import Progress, part, silent, step
 from .spine import Contrast, Scan, Spine, VisitScan
-from .visit.align import align
+from .visit.align import Segmenter, align
 from .volume import LabelMap, Volume
 
 
@@ -53,7 +53,8 @@ class Analysis:
 def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None = None, levels_known: bool = True,
             canal_means: CanalMeaning = "", notes: Sequence[str] = (), anchors: Sequence[Anchor] = (),
             numbering: Numbering | None = None, further: Sequence[VisitScan] = (), frame: str = "",
-            symptom: str = "", parameters: Mapping[str, Mapping[str, Any]] | None = None,
+            segment: Segmenter | None = None, symptom: str = "",
+            parameters: Mapping[str, Mapping[str, Any]] | None = None,
             only: Collection[str] | None = None, limits: Mapping[str, Sequence[float]] | None = None,
             provenance: Mapping[str, Any] | None = None,
             progress: Progress = silent) -> Analysis:
@@ -68,6 +69,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :param numbering: where people want levels counted from, instead of the labels' names.
     :param further: the visit's other scans; they are brought to where the labels are, or refused.
     :param frame: identifies the coordinate system of the scanner that made the scan, where that is known.
+    :param segment: labels further scans that are not found where they lie, so that they can be registered.
     :param symptom: a dermatome and a side, as in "L5 left", to tell which levels could explain it.
     :param parameters: family name -> values that override the family's defaults.
     :param only: names of the families to measure; ``None`` measures all.
@@ -88,7 +90,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         guessed = guess_contrast(spine, spine.scans[0])
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
     share = 0.6 if not further else 0.75
-    spine = align(spine, further, frame, part(progress, 0.6, share))
+    spine = align(spine, further, frame, segment, part(progress, 0.6, share))
     measurements, tables, used = _measured(spine, parameters or {}, only, part(progress, share, 1.0))
     if limits:
         rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}

@@ -180,6 +180,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     from .reading.image import read_image
     from .reading.segmentation import read_segmentation, share_inside
     from .results import versions
+    from .segmentation.registry import labels_of
 
     step(progress, 0.0, "Reading")
     image = read_image(arguments.image, arguments.series) if arguments.image else None
@@ -211,7 +212,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes, anchors=anchors,
         numbering=Numbering(arguments.count_from) if arguments.count_from else None,
         further=further.scans, frame=image.frame if image is not None else "",
-        symptom=arguments.symptom,
+        segment=labels_of, symptom=arguments.symptom,
         progress=part(progress, 0.2 if made is None else 0.6, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": made,
                     "contrast_known_by": hint[1] if hint else None})

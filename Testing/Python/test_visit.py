@@ -70,6 +70,22 @@ def test_every_vertebra_of_another_day_is_where_it_was(spine: Spine, phantom: Ph
         assert np.linalg.norm(off, axis=1).max() < 0.7, here.spec.level
 
 
+def test_a_scan_that_lies_elsewhere_is_segmented_to_find_it(spine: Spine, bent: Phantom, ct: VisitScan) -> None:
+    asked: list[str | None] = []
+
+    def segment(volume: Volume, contrast: str | None) -> LabelMap | None:
+        asked.append(contrast)
+        return ct.labels if volume is ct.volume else None
+
+    bare = replace(ct, labels=None)
+    with pytest.raises(InputError, match=r"could not be brought|to tell where it lies"):
+        align(spine, [bare])
+    (scan,) = align(spine, [bare], segment=segment).further
+    assert (scan.alignment, len(scan.motions), asked) == ("registered", 3, ["CT"])
+    with pytest.raises(InputError, match=r"could not be brought|to tell where it lies"):
+        align(spine, [bare], segment=lambda _volume, _contrast: None)
+
+
 def test_a_scan_of_the_same_session_is_used_as_it_is(spine: Spine, t1: Volume) -> None:
     (scan,) = align(spine, [VisitScan(t1)]).further
     assert (scan.alignment, scan.volume.ijk_to_ras.tolist()) == ("same frame", t1.ijk_to_ras.tolist())

@@ -17,7 +17,7 @@ from ..progress import Progress, part, silent, step
 from ..reading.segmentation import share_inside
 from ..schemes import LabeledInput, merge_segments, understand
 from ..segmentation.hints import Hint
-from ..segmentation.registry import DEFAULT, engine_named
+from ..segmentation.registry import DEFAULT, engine_named, labels_of
 from ..spine import Contrast, VisitScan
 from ..volume import Volume
 from .memory import LevelName
@@ -112,7 +112,7 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
     analysis = analyze(
         asked.image, labeled.labels, contrast=asked.contrast, levels_known=labeled.levels_known,
         canal_means=labeled.canal_means, notes=labeled.notes, anchors=chosen.anchors, numbering=chosen.numbering,
-        further=asked.further, frame=asked.frame, symptom=chosen.symptom, only=chosen.only,
+        further=asked.further, frame=asked.frame, segment=labels_of, symptom=chosen.symptom, only=chosen.only,
         limits=chosen.limits, provenance=provenance, progress=part(progress, share, 0.95))
     step(progress, 0.95, "Weighing the levels")
     return Outcome(analysis, level_names(analysis, bool(chosen.anchors)))

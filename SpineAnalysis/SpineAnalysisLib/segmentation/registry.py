@@ -5,6 +5,8 @@ import pkgutil
 from functools import cache
 
 from ..errors import InputError
+from ..spine import Contrast
+from ..volume import LabelMap, Volume
 from .protocol import Engine
 
 DEFAULT = "builtin"
@@ -25,3 +27,11 @@ def engine_named(name: str) -> Engine:
     if name not in engines():
         raise InputError(f"There is no engine {name}; the known ones are {', '.join(engines())}.")
     return engines()[name]
+
+
+def labels_of(volume: Volume, contrast: Contrast | None) -> LabelMap | None:
+    """What the default engine sees in a scan; ``None`` where it finds no spine or cannot run."""
+    try:
+        return engine_named(DEFAULT).segment(volume, contrast).labeled.labels
+    except InputError:
+        return None

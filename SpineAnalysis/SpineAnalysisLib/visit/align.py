@@ -1,6 +1,6 @@
 """The scans of a visit, each brought to where the labels are, or refused."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from ..anatomy import Kind
 from ..contrast import guess_contrast
 from ..errors import InputError
 from ..progress import Progress, silent, step
-from ..spine import LocalMotion, Scan, Spine, Vertebra, VisitScan, scan_name
+from ..spine import Contrast, LocalMotion, Scan, Spine, Vertebra, VisitScan, scan_name
 from ..volume import LabelMap, Volume
 from .rigid import Fit, displacement, fit, of_points, shifted
 from .similarity import MIN_POINTS, Moving, Sample, coarsened
@@ -45,6 +45,10 @@ AS_IS_MM = 1.5
 half a slice), which is about what chemical shift and the fit's own error make."""
 
 
+Segmenter = Callable[[Volume, Contrast | None], LabelMap | None]
+"""A scan's labels, or ``None`` where it cannot be segmented."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Reference:
     """What every scan is compared with."""
@@ -70,13 +74,15 @@ class _Reference:
         return _Reference(spine, scan, _points_near(scan, spine.labels), np.diff(centers, axis=0).mean(axis=0))
 
 
-def align(spine: Spine, scans: Sequence[VisitScan], frame: str = "", progress: Progress = silent) -> Spine:
+def align(spine: Spine, scans: Sequence[VisitScan], frame: str = "", segment: Segmenter | None = None,
+          progress: Progress = silent) -> Spine:
     """The spine with all scans of its visit.
 
     A scan in the scanner's frame of the reference (or of a scan that was aligned before) is used as it is where a
     registration finds nothing better nearby; another is registered rigidly, then once more at every vertebra.
 
     :param frame: of the scan that was segmented.
+    :param segment: labels a scan that is not found where it lies, so that its vertebrae tell where to begin.
     :raises InputError: for a scan that does not fit, or came twice.
     :raises Cancelled: by ``progress``.
     """
@@ -97,7 +103,7 @@ def align(spine: Spine, scans: Sequence[VisitScan], frame: str = "", progress: P
         step(progress, count / len(order), "Bringing scans together")
         scan = scans[index]
         try:
-            aligned[index], motion = _aligned(reference, scan, known)
+            aligned[index], motion = _with_help(reference, scan, known, segment)
         except InputError as error:
             if not scan.optional:
                 raise
@@ -127,6 +133,20 @@ def _points_near(scan: Volume, labels: LabelMap) -> FloatArray:
     points = scan.to_ras(np.moveaxis(np.indices(scan.shape), 0, -1).reshape(-1, 3))
     near = map_coordinates((away <= AROUND_MM).astype(np.float32), labels.to_ijk(points).T, order=0, mode="constant")
     return points[near > 0.5]
+
+
+def _with_help(reference: _Reference, scan: VisitScan, known: Sequence[tuple[str, FloatArray]],
+               segment: Segmenter | None) -> tuple[Scan, FloatArray]:
+    """As it lies or by its own labels; where neither tells, by labels that are made for it."""
+    try:
+        return _aligned(reference, scan, known)
+    except InputError:
+        if segment is None or scan.labels is not None:
+            raise
+        labels = segment(scan.volume, scan.contrast)
+        if labels is None:
+            raise
+    return _aligned(reference, replace(scan, labels=labels), known)
 
 
 def _aligned(reference: _Reference, scan: VisitScan, known: Sequence[tuple[str, FloatArray]]
