@@ -195,7 +195,9 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         return node
 
     def prefill(self, parameters: Any) -> None:
-        """Choose the first scan and segmentation of the scene for an analysis that has none yet."""
+        """Choose the first scan, segmentation and known vertebrae of the scene for an analysis that has none yet."""
+        from SpineAnalysisLib.mrml.anchors import find_anchors
+
         if parameters.inputVolume is not None or parameters.inputSegmentation is not None or parameters.resultName:
             return
         for field, className in (("inputVolume", "vtkMRMLScalarVolumeNode"),
@@ -204,6 +206,7 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
             setattr(parameters, field, next((n for n in nodes if n.GetClassName() == className), None))
         if parameters.inputSegmentation is not None:
             parameters.source = "segmentation"
+        parameters.anchors = find_anchors(slicer.mrmlScene)
 
     def schemes(self) -> list[str]:
         """What the label values of a label map may mean."""
@@ -219,6 +222,7 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def analyze(self, volumeNode: Any | None, segmentationNode: Any | None = None, engine: str = DEFAULT_ENGINE,
                 scheme: str = UNKNOWN, contrast: str = UNKNOWN, hintsNode: Any | None = None,
+                anchorsNode: Any | None = None, countFrom: str = "",
                 progress: "Progress | None" = None) -> "Analysis":
         """Segment where needed, label and measure a spine, and add the results to the scene.
 
@@ -231,10 +235,15 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         :param contrast: T1, T2, STIR, CT or auto.
         :param hintsNode: point list that helps the built-in engine; each point's label begins with what it means: add,
             split, merge, remove or region.
+        :param anchorsNode: point list of vertebrae that people know, each point labeled with its level, such as L5;
+            they name the others.
+        :param countFrom: where to count levels from: C2, sacrum or ribs.
         :param progress: ``progress(fraction, message)``; ``False`` from it cancels.
         :raises SpineAnalysisLib.errors.InputError: for what cannot be analyzed.
         :raises SpineAnalysisLib.errors.Cancelled: by ``progress``; the scene is then as before.
         """
+        from SpineAnalysisLib.labeling.label import Numbering
+        from SpineAnalysisLib.mrml.anchors import anchors_from_node
         from SpineAnalysisLib.mrml.hints import hints_from_node
         from SpineAnalysisLib.mrml.runs import Choices, finish, request, work
         from SpineAnalysisLib.progress import part, silent, step
@@ -242,11 +251,12 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         progress = progress or silent
         step(progress, 0.0, "Reading the scene")
         choices = Choices(scheme=scheme, contrast=contrast, engine=engine,
+                          anchors=anchors_from_node(anchorsNode), numbering=Numbering(countFrom) if countFrom else None,
                           hints=hints_from_node(hintsNode) if hintsNode is not None else ())
         outcome = work(request(volumeNode, segmentationNode, choices), part(progress, 0.05, 0.8))
         source: Any = volumeNode or segmentationNode
         name = _("Spine analysis: {node}").format(node=source.GetName())
-        finish(outcome, slicer.mrmlScene, name, volumeNode, part(progress, 0.8, 1.0))
+        finish(outcome, slicer.mrmlScene, name, volumeNode, anchorsNode, part(progress, 0.8, 1.0))
         return outcome.analysis
 
     def writeReport(self, analysis: "Analysis", path: "Path | str") -> None:

@@ -113,7 +113,8 @@ def evaluate(case: str, predicted: Sequence[Mapping[str, Any]], truth: Sequence[
     except InputError as error:
         return Outcome(case, seen, "error", variant=bool(odd), cropped=cropped, note=str(error))
     apart = np.linalg.norm(np.array([d.center_RAS for d in found])[:, None] - centers[None], axis=2)
-    pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(apart), strict=True) if apart[i, j] <= NEAR_MM}
+    costs = np.minimum(apart, NEAR_MM)  # so that what has no partner does not push the others to their neighbors
+    pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(costs), strict=True) if apart[i, j] <= NEAR_MM}
     right = sum(labeling.levels[i] is levels[j] for i, j in pairs.items())
     low, high = centers[:, 2].min() + NEAR_MM, centers[:, 2].max() - NEAR_MM
     stray = sum(labeling.levels[i] is not None and bool(low < d.center_RAS[2] < high)

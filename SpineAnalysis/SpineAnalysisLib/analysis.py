@@ -10,7 +10,7 @@ from .build import build_spine
 from .contrast import guess_contrast
 from .findings import Explanation, LevelFinding, doubts, explain, level_findings, sentences, symptom_of
 from .labeling.label import Anchor, Numbering
-from .labeling.repair import check, relabel, repair
+from .labeling.naming import PROVISIONAL, Naming, Source, name_levels
 from .measurements.cutoffs import regraded
 from .measurements.listing import Listing
 from .measurements.record import Measurement, Table
@@ -29,7 +29,8 @@ class Analysis:
     :param doubts: sentences about what limits the result: provisional levels, derived structures, partial view.
     :param levels: what is abnormal, by level, the worst first.
     :param explanations: places that could explain the symptom that was named, the best supported first.
-    :param provenance: versions, parameters, inputs (plain data, JSON-ready).
+    :param provenance: versions, parameters, inputs, how levels were named (plain data, JSON-ready).
+    :param naming: where the levels' names come from, and what else they could be.
     """
 
     spine: Spine
@@ -40,6 +41,7 @@ class Analysis:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     levels: tuple[LevelFinding, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    naming: Naming | None = None
 
     def measurement(self, key: str, level: str, side: str | None = None) -> Measurement | None:
         """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``."""
@@ -62,7 +64,8 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
 
     :param image: the scan, on any grid in the same patient space; ``None`` measures the labels' geometry alone.
     :param contrast: what kind of image it is; guessed (and flagged) when not given.
-    :param levels_known: whether the labels' level names can be relied on.
+    :param levels_known: whether the labels' level names can be relied on; otherwise the anatomy names them where it
+        can.
     :param canal_means: what the labeled canal's outline follows, where that is known.
     :param notes: doubts from reading the input.
     :param anchors: vertebrae that people have named; they overrule the labels' names.
@@ -79,13 +82,12 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     :raises Cancelled: by ``progress``.
     """
     felt = symptom_of(symptom) if symptom else None
-    told = bool(anchors) or numbering is not None
-    named = relabel(labels, anchors, numbering) if told else repair(labels)
-    provisional = named.provisional if told else not levels_known
-    spine = build_spine(named.labels, image, contrast, provisional, canal_means, part(progress, 0.0, 0.6))
-    if told:
-        notes = [note for note in notes if not note.startswith("Levels are provisional")]
-    notes = (*named.notes, *(check(spine) if levels_known and not told else ()), *notes)
+    naming = name_levels(labels, levels_known, anchors, numbering)
+    spine = build_spine(naming.labels, image, contrast, naming.provisional, canal_means, part(progress, 0.0, 0.6))
+    naming = naming.checked(spine)
+    if naming.source is not Source.SEGMENTATION:
+        notes = [note for note in notes if not note.startswith(PROVISIONAL)]
+    notes = (*naming.notes, *notes)
     if contrast is None and image is not None:
         guessed = guess_contrast(spine, spine.scans[0])
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
@@ -103,10 +105,9 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
               "scans": [_provenance(scan) for scan in spine.scans], "symptom": str(felt) if felt else None,
               "canal_means": spine.canal_meaning, "parameters": used,
               "limits": {name: list(own) for name, own in (limits or {}).items()},
-              "anchors": [{"level": str(a.level), "at_RAS": [float(x) for x in a.at_RAS]} for a in anchors],
-              "counted_from": numbering.value if numbering else None, **(provenance or {})}
+              "levels": naming.as_dict(), **(provenance or {})}
     return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
-                    record, level_findings(measurements), explained)
+                    record, level_findings(measurements), explained, naming)
 
 
 def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: Collection[str] | None,

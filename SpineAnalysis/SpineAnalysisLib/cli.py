@@ -176,6 +176,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     """Everything up to the files."""
     from .analysis import analyze
     from .labeling.label import Numbering
+    from .labeling.naming import lowest_named
     from .reading.further import read_further
     from .reading.image import read_image
     from .reading.segmentation import read_segmentation, share_inside
@@ -191,6 +192,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     step(progress, 0.1, "Recognizing labels" if segmentations else "Segmenting")
     if segmentations:
         labeled = _understood(segmentations, arguments.scheme, Level[arguments.lowest] if arguments.lowest else None)
+        anchors = anchors or [*(lowest_named(labeled.labels) if arguments.lowest and not labeled.levels_known else ())]
     else:
         assert image is not None
         labeled, made = _segmented(arguments, image, hint[0] if hint else None, part(progress, 0.1, 0.6))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from labeling_chains import chain, levels_between
 
-from SpineAnalysisLib.anatomy import Level
+from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.labeling.detections import Detection
 from SpineAnalysisLib.labeling.label import Anchor, Certainty, Numbering, label
+from SpineAnalysisLib.labeling.landmarks import Landmark, landmarks
+from SpineAnalysisLib.volume import LabelMap
 
 WHOLE = levels_between(Level.C1, Level.L5)
 
@@ -21,7 +23,7 @@ def test_usual_spines_are_named(ends: tuple[Level, Level], size: float) -> None:
     levels = levels_between(*ends)
     labeling = label(chain(levels, size, noise_mm=1.0))
     assert list(labeling.levels) == levels
-    assert labeling.certainty in (Certainty.CERTAIN, Certainty.DOUBTFUL)
+    assert labeling.certainty in (Certainty.CERTAIN, Certainty.LIKELY)
     assert labeling.probability > 0.8
     assert all(0.8 < p <= 1.0 for p in labeling.probabilities)
 
@@ -146,6 +148,12 @@ def turned(found: list[Detection], by: np.ndarray) -> list[Detection]:
                     pedicles_RAS=None if d.pedicles_RAS is None else d.pedicles_RAS * by) for d in found]
 
 
+def moved(found: list[Detection], by_mm: float, turn: np.ndarray | None = None) -> list[Detection]:
+    """Without pedicles."""
+    return [replace(d, center_RAS=(d.center_RAS + by_mm) * (1.0 if turn is None else turn), pedicles_RAS=None,
+                    region_probabilities=None) for d in found]
+
+
 @pytest.mark.parametrize(("found", "anchors", "says"), [
     ([], (), "No vertebra was found"),
     (FOUND[:1], (), "Only one vertebra"),
@@ -156,12 +164,88 @@ def turned(found: list[Detection], by: np.ndarray) -> list[Detection]:
     ([replace(d, center_RAS=d.center_RAS * np.nan) for d in FOUND], (), "finite"),
     ([replace(d, center_RAS=d.center_RAS + x, pedicles_RAS=None) for x in ([0.0] * 3, [90.0, 0.0, 2.0])
       for d in FOUND], (), "two spines"),
-    (FOUND, [Anchor(Level.L1, FOUND[2].center_RAS + 300.0)], "from the nearest vertebra"),
+    (FOUND, [Anchor(Level.L1, FOUND[2].center_RAS + 300.0)], "put it into a vertebral body"),
+    (moved(FOUND, 60.0), [Anchor(Level.L1, (FOUND[2].center_RAS + 60.0) * TURN)], "signs of LPS"),
+    (moved(chain(levels_between(Level.T12, Level.S1)), 0.0, np.array([-1.0, 1.0, -1.0])), (), "sacrum lies above"),
     (FOUND, [Anchor(Level.L1, FOUND[2].center_RAS), Anchor(Level.L2, FOUND[2].center_RAS)], "The same vertebra"),
     (FOUND, [Anchor(Level.L3, FOUND[2].center_RAS), Anchor(Level.L2, FOUND[4].center_RAS)], "above"),
     (FOUND, [Anchor(Level.C2, FOUND[2].center_RAS), Anchor(Level.L5, FOUND[3].center_RAS)], "No numbering"),
-], ids=["none", "one", "LPS", "upside-down", "voxels", "lying", "NaN", "two spines", "far", "twice", "order", "jump"])
+], ids=["none", "one", "LPS", "upside-down", "voxels", "lying", "NaN", "two spines", "far", "LPS anchor",
+        "sacrum on top", "twice", "order", "jump"])
 def test_bad_input_is_one_sentence(found: list[Detection], anchors: list[Anchor], says: str) -> None:
     with pytest.raises(InputError, match=says) as error:
         label(found, anchors)
     assert str(error.value).count(". ") == 0
+
+
+def with_regions(levels: list[Level], looks: dict[Level, int]) -> list[Detection]:
+    """A chain in which some levels look like another region."""
+    found = chain(levels, sure=0.999)
+    shares = {level: np.where(np.arange(3) == column, 0.999, 0.0005) for level, column in looks.items()}
+    return [replace(d, region_probabilities=shares.get(level, d.region_probabilities))
+            for d, level in zip(found, levels, strict=True)]
+
+
+def test_where_ribs_end_alone_is_never_certain() -> None:
+    """A twelfth rib that was not seen and a first lumbar one look the same: ends of the spine must decide."""
+    cut = levels_between(Level.T7, Level.L3)
+    assert label(with_regions(cut, {})).certainty is Certainty.LIKELY
+    early = label(with_regions(levels_between(Level.T7, Level.L5), {Level.T12: 2}))
+    assert early.certainty in (Certainty.DOUBTFUL, Certainty.PROVISIONAL)
+    assert early.runner_up is not None
+    named = {tuple(early.levels), tuple(early.runner_up)}
+    assert tuple(levels_between(Level.T7, Level.L5)) in named
+
+
+def test_a_whole_spine_overrules_where_ribs_seem_to_end() -> None:
+    """Counted from the neck and ended by the sacrum, a missing rib or a lumbar one moves no level."""
+    for looks in ({Level.T12: 2}, {Level.L1: 1}):
+        labeling = label(with_regions(WHOLE, looks))
+        assert labeling.levels.count(Level.L1) == 1
+        assert list(labeling.levels)[:18] == WHOLE[:18]
+    neck = label(with_regions(WHOLE, {Level.C7: 1}))
+    assert list(neck.levels) == WHOLE
+
+
+@pytest.mark.parametrize(("name", "level", "below", "ends"), [
+    ("conus", Level.L1, 0.25, (Level.T12, Level.L4)), ("pelvis", Level.L4, 0.5, (Level.L1, Level.L4))])
+def test_landmarks_tell_levels_where_nothing_else_does(name: str, level: Level, below: float,
+                                                       ends: tuple[Level, Level]) -> None:
+    levels = levels_between(*ends)
+    found = moved(chain(levels), 0.0)
+    here, next_one = (found[levels.index(v)].center_RAS for v in (level, Level(level + 1))) \
+        if level is not Level.L4 else (found[-1].center_RAS, 2 * found[-1].center_RAS - found[-2].center_RAS)
+    mark = Landmark(name, here + below * (next_one - here) + np.array([20.0, -30.0, 0.0]), level, below, 0.5)
+    named = label(found, landmarks=[mark])
+    assert list(named.levels) == levels
+    assert named.references == (name,)
+    assert named.certainty is not Certainty.CERTAIN
+    assert label(found).certainty is Certainty.PROVISIONAL
+    assert named.probability > label(found).probability
+
+
+def columns(*parts: tuple[Structure, tuple[int, int], int]) -> LabelMap:
+    """Upright columns of structures: from and to a height, and a place across, in voxels of 2 mm."""
+    array, structures = np.zeros((12, 8, 100), np.uint16), {}
+    for value, (structure, (low, high), across) in enumerate(parts, start=1):
+        array[across:across + 2, 3:5, low:high] = value
+        structures[value] = structure
+    return LabelMap(array, np.diag([2.0, 2.0, 2.0, 1.0]), structures=structures)
+
+
+CORD, CANAL, HIP = Structure(Kind.CORD), Structure(Kind.CANAL), Structure(Kind.HIP, side="left")
+
+
+def test_the_cord_ends_where_the_canal_goes_on() -> None:
+    mark, = landmarks(columns((CORD, (60, 100), 4), (CANAL, (10, 100), 8)))
+    assert (mark.name, mark.level) == ("conus", Level.L1)
+    assert mark.at_RAS[2] == pytest.approx(122.0, abs=4.0)
+    assert landmarks(columns((CORD, (60, 100), 4), (CANAL, (55, 100), 8))) == ()
+    assert landmarks(columns((CORD, (60, 100), 4))) == ()
+
+
+def test_the_top_of_the_pelvis_counts_where_it_is_not_cut() -> None:
+    mark, = landmarks(columns((HIP, (0, 60), 4)))
+    assert (mark.name, mark.level) == ("pelvis", Level.L4)
+    assert mark.at_RAS[2] == pytest.approx(118.0, abs=4.0)
+    assert landmarks(columns((HIP, (0, 99), 4))) == ()

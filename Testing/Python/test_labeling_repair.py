@@ -1,6 +1,5 @@
 """Names that come with a segmentation, repaired or refused."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +14,22 @@ from SpineAnalysisLib.cli import main
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.labeling.evidence import pieces
 from SpineAnalysisLib.labeling.label import Anchor, Certainty, Numbering
-from SpineAnalysisLib.labeling.repair import check, label_spine, relabel, repair
+from SpineAnalysisLib.labeling.naming import Source, lowest_named, name_levels
+from SpineAnalysisLib.labeling.repair import label_spine, relabel, repair
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
-from SpineAnalysisLib.reading.segmentation import read_segmentation
-from SpineAnalysisLib.schemes import understand
+from SpineAnalysisLib.spine import Spine
 from SpineAnalysisLib.volume import LabelMap
 
 
 @pytest.fixture(scope="module")
 def phantom() -> LabelMap:
     spine = Phantom(SpineSpec.typical(Level.T9, Level.S1))
-    return spine.labels(spine.grid(2.0), canal=False, cord=False)
+    return spine.labels(spine.grid(2.0), cord=False)
+
+
+@pytest.fixture(scope="module")
+def built(phantom: LabelMap) -> Spine:
+    return build_spine(phantom)
 
 
 def renamed(labels: LabelMap, names: dict[Level, Level | None]) -> LabelMap:
@@ -68,6 +72,13 @@ def test_wrong_names_are_repaired(phantom: LabelMap, names: dict[Level, Level | 
     assert discs == {str(s) for s in phantom.structures.values() if s.kind is Kind.DISC}
 
 
+def test_two_spines_are_refused(phantom: LabelMap) -> None:
+    beside = replace(phantom, array=np.concatenate([phantom.array, phantom.array], axis=0))
+    with pytest.raises(InputError, match="as of two spines: pass one person's spine at a time") as error:
+        repair(beside)
+    assert str(error.value).count(". ") == 0
+
+
 def test_a_dropped_vertebra_is_reported_not_renamed(phantom: LabelMap) -> None:
     repaired = repair(renamed(phantom, {Level.L2: None}))
     assert repaired.notes == ("Not found although others around are: L2.",)
@@ -81,26 +92,57 @@ def test_shuffled_names_are_refused(phantom: LabelMap) -> None:
         repair(renamed(phantom, dict(zip(levels, shuffled, strict=True))))
 
 
-def test_a_spine_with_its_sacrum_is_named_by_its_anatomy(phantom: LabelMap) -> None:
-    spine = build_spine(phantom)
-    labeling = label_spine(spine)
-    assert labeling.levels == tuple(v.level for v in spine.vertebrae)
-    assert "sacrum" in labeling.references
-    assert check(spine) == ()
+def test_a_spine_with_its_sacrum_is_named_by_its_anatomy(phantom: LabelMap, built: Spine) -> None:
+    naming = name_levels(phantom).checked(built)
+    assert naming.labeling is not None
+    assert naming.labeling.levels == tuple(v.level for v in built.vertebrae)
+    assert "sacrum" in naming.labeling.references
+    assert (naming.source, naming.provisional, naming.notes) == (Source.SEGMENTATION, False, ())
+    told = naming.as_dict()["anatomy"]
+    assert list(told["levels"]) == [str(level) for level in phantom.levels]
+    assert told["next_likeliest"]
+    assert told["next_probability"] < told["probability"]
+    assert naming.told.startswith("as in the segmentation; the anatomy says the same (")
+    assert ", next likeliest T" in naming.told
 
 
-def test_names_against_the_anatomy_are_told(phantom: LabelMap) -> None:
-    shifted = {v: Level(v - 1) if v is not Level.L1 else Level.T12 for v in phantom.levels if v < Level.S1}
-    notes = check(build_spine(renamed(phantom, shifted)))
+ABOVE = {level: Level(level - 1) if level is not Level.L1 else Level.T12 for level in Level if level > Level.C1}
+ABOVE[Level.S1] = Level.S1
+
+
+def test_names_against_the_anatomy_are_told(phantom: LabelMap, built: Spine) -> None:
+    shifted = replace(built, vertebrae=tuple(replace(v, level=ABOVE[v.level]) for v in built.vertebrae))
+    naming = name_levels(renamed(phantom, ABOVE)).checked(shifted)
+    notes = naming.notes
+    assert "the anatomy says otherwise" in naming.told
     assert len(notes) == 1
     assert notes[0].startswith("The segmentation says L4, the anatomy says L5")
 
 
-def test_without_a_sacrum_nothing_is_said_against_the_names() -> None:
+def test_names_that_only_count_give_way_to_the_anatomy(phantom: LabelMap) -> None:
+    """Instances of a network above a sacrum that it knows."""
+    naming = name_levels(renamed(phantom, ABOVE), levels_known=False)
+    assert (naming.source, naming.provisional) == (Source.ANATOMY, False)
+    assert naming.labels.levels == phantom.levels
+    for level in phantom.levels:
+        assert (vertebra_mask(naming.labels, level) == vertebra_mask(phantom, level)).all(), level
+    assert not any("renamed" in note for note in naming.notes)
+
+
+def test_without_anything_to_count_from_names_are_provisional() -> None:
     spine = Phantom(SpineSpec.typical(Level.T11, Level.L4))
-    built = build_spine(spine.labels(spine.grid(2.0), canal=False, cord=False))
-    assert label_spine(built).certainty is Certainty.PROVISIONAL
-    assert check(built) == ()
+    labels = spine.labels(spine.grid(2.0), cord=False)
+    labeling = label_spine(build_spine(labels))
+    assert labeling is not None
+    assert labeling.certainty is Certainty.PROVISIONAL
+    naming = name_levels(labels, levels_known=False)
+    assert naming.provisional
+    assert naming.labels is labels
+    assert naming.told == "provisional; counted from below: L4 1, L3 2, L2 3, L1 4, T12 5, T11 6"
+    assert naming.as_dict()["from_below"] == {"L4": 1, "L3": 2, "L2": 3, "L1": 4, "T12": 5, "T11": 6}
+    asked = name_levels(labels, levels_known=False, anchors=lowest_named(labels))
+    assert (asked.source, asked.provisional) == (Source.PEOPLE, False)
+    assert asked.labels.levels == labels.levels
 
 
 def test_a_named_vertebra_names_the_others(phantom: LabelMap) -> None:
@@ -140,31 +182,3 @@ def test_an_anchor_that_cannot_be_read_is_one_sentence(tmp_path: Path, phantom: 
                  "--anchor", "L9@1,2"])
     assert code == 2
     assert "L9@1,2 names no vertebra" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("file", ["lumbar_ct_totalsegmentator/totalseg_labels.nii.gz",
-                                  "whole_body_masks_totalsegmentator/s0327_labels.nii.gz"])
-def test_real_segmentations_are_repaired_or_refused(real_data: Callable[[str], Path], file: str) -> None:
-    read = read_segmentation(real_data(file))
-    assert read.volume is not None
-    labels = understand(read.volume, names=read.names).labels
-    assert repair(labels).labels is labels
-    centers = {p.level: p.center_RAS for p in pieces(labels)}
-    inner = [v for v in labels.levels if v < Level.S1][1:-1]
-    random = np.random.default_rng(7)
-    for _ in range(3):
-        doubled, dropped = (inner[i] for i in random.choice(len(inner), 2, replace=False))
-        for names in ({doubled: Level(doubled + 1)}, {dropped: None},
-                      dict(zip(inner, [inner[i] for i in random.permutation(len(inner))], strict=True))):
-            check_names(renamed(labels, names), centers)
-
-
-def check_names(labels: LabelMap, centers: dict[Level, np.ndarray]) -> None:
-    """Repaired to the right names, or refused."""
-    try:
-        repaired = repair(labels).labels
-    except InputError:
-        return
-    for piece in pieces(repaired):
-        nearest = min(centers, key=lambda level: float(np.linalg.norm(centers[level] - piece.center_RAS)))
-        assert piece.level is nearest

@@ -9,6 +9,7 @@ import pytest
 from report_phantom import FAMILY, Cells, drawn, inside, one_family, pictures_of, section_svg, synthetic_analysis
 
 from SpineAnalysisLib.analysis import analyze
+from SpineAnalysisLib.labeling.naming import Naming, Source
 from SpineAnalysisLib.measurements import registry
 from SpineAnalysisLib.measurements.record import Grade, Quality, Severity
 from SpineAnalysisLib.measurements.registry import definitions, families
@@ -54,6 +55,17 @@ def test_every_grade_names_its_source(analysis, page):
     for source in {g.source for m in analysis.measurements for g in m.grades}:
         assert source in references.values()
     assert "Canal area: stenosis, &lt; 75 mm²" in page
+
+
+def test_provisional_levels_are_told_by_their_places(analysis):
+    spine = replace(analysis.spine, provisional=True)
+    naming = Naming(spine.labels, Source.SEGMENTATION, provisional=True)
+    page = render_report(replace(analysis, spine=spine, naming=naming))
+    lowest, above = str(spine.vertebrae[-1].level), str(spine.vertebrae[-2].level)
+    assert f'<th scope="row">{lowest} (1 from below)</th>' in page
+    assert f'<th scope="row">{above}-{lowest} (2-1 from below)</th>' in page
+    assert "provisional; counted from below: " in page
+    assert "(1 from below)" not in render_report(analysis)
 
 
 def test_says_what_it_is_and_what_it_doubts(analysis, page):

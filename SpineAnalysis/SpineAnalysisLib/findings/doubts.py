@@ -19,12 +19,19 @@ def _low_cord(spine: Spine) -> str:
         if below else ""
 
 
+ABOUT_LEVELS = ("Levels are ", "The segmentation says ")
+"""How doubts begin that every number with a level depends on."""
+
+
 def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
     """What limits the result, the gravest first."""
-    out = []
-    if spine.provisional and not any(note.startswith("Levels are provisional") for note in notes):
-        out.append("Levels are provisional: the segmentation does not show where to count from, so every level may be "
-                   "off by one or more.")
+    out: list[str] = []
+    about_levels = [note for note in notes if note.startswith(ABOUT_LEVELS)]
+    notes = [note for note in notes if note not in about_levels]
+    if spine.provisional and not about_levels:
+        about_levels = ["Levels are provisional: the segmentation does not show where to count from, so every level "
+                        "may be off by one or more."]
+    out += about_levels
     if spine.canal is None:
         out.append("No canal is labeled and none could be derived; only the cord was measured.")
     elif spine.canal.derived:

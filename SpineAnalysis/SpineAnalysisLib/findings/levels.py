@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..anatomy import Level, Segment, successors
+from ..labeling.variants import unusual
 from ..measurements.record import Measurement, Severity
 from ..spine import Spine
 from .phrases import STENOSIS_KEYS, WORDS, Phrase, phrases, place_of
@@ -59,7 +60,7 @@ def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, .
         levels = sorted({m.level for m in graded if isinstance(m.level, Segment)})
         what = "bony central stenosis" if spine.canal is not None and spine.canal.derived else "central stenosis"
         out.append(f"No {what} by the cut-offs used, {levels[0].upper} to {levels[-1].lower}.")
-    out += [_narrowest(measurements)] if not graded else []
+    out += [*unusual(spine), *([_narrowest(measurements)] if not graded else [])]
     return tuple(sentence for sentence in out if sentence)
 
 

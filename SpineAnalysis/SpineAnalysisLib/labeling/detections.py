@@ -103,6 +103,8 @@ def _check_frame(detections: Sequence[Detection]) -> None:
         if behind > 0 or right < 0:
             raise InputError("The pedicles lie in front of the bodies or on the wrong sides: the scan is mirrored or "
                              "upside down; correct its orientation.")
+    if len(detections) > 2 and detections[0].could_be == frozenset({Level.S1}):
+        raise InputError("The sacrum lies above the other vertebrae: the scan is upside down; correct its orientation.")
     told = [d.region_probabilities for d in detections if d.region_probabilities is not None]
     if len(told) >= 3:
         down = np.array([np.dot(p, (0, 1, 2)) for p in told])

@@ -17,21 +17,29 @@ FloatArray = NDArray[np.floating]
 
 SEGMENTED = 0.999
 """How surely what a segmentation holds is a vertebra of its own."""
-_RIB_REACH_MM = 33.0
-"""From a body's center to the nearest point of its own ribs; other ribs are farther."""
+_RIB_REACH_MM = 12.0
+"""From a rib to the vertebra that it belongs to; labels of joints leave gaps of some millimeters."""
+_RIBS_CUT_MM = 30.0
+"""From a vertebra to the image's edge, up to which its ribs may be out of view."""
 _RIB = np.array([0.02, 0.96, 0.02])
 _NO_RIB = np.array([0.49, 0.02, 0.49])
-_MOST_RIB_POINTS = 20000
+_MOST_POINTS = 1000
+"""Of one structure, which are enough to tell which others lie beside it."""
 _CRUMB = 0.2
 """Share of a label's largest piece from which on another piece is a vertebra of its own."""
 _SACRAL_TOP_MM = 25.0
 """How much of the sacrum is its first vertebra."""
+_BESIDE_MM, _BEHIND_MM = 10.0, 60.0
+"""Of height and of distance between two parts of one label, up to which they are one vertebra that the image's edge
+cuts in two."""
 
 
 def evidence_from_spine(spine: Spine) -> list[Detection]:
     """The vertebrae of a modeled spine, top to bottom, by their surroundings; of names, only the sacrum's counts."""
-    at_ribs = _rib_tree(spine.labels)
-    return [Detection(v.frame.origin, _region(at_ribs, v.frame.origin), None,
+    found = pieces(spine.labels)
+    regions = _regions(spine.labels, found)
+    by_level = {p.level: region for p, region in zip(found, regions, strict=True)}
+    return [Detection(v.frame.origin, by_level.get(v.level), None,
                       frozenset({Level.S1}) if v.level is Level.S1 else frozenset(Level) - {Level.S1},
                       confidence=SEGMENTED) for v in spine.vertebrae]
 
@@ -49,58 +57,90 @@ class Piece:
 
     :param value: of the label that it is a connected part of.
     :param center_RAS: (3,) of its body where that is labeled, else of all of it; of the sacrum's top.
+    :param points_RAS: (N, 3) some of its voxels.
     """
 
     level: Level
     value: int
     center_RAS: FloatArray
+    points_RAS: FloatArray
 
 
 def pieces(labels: LabelMap) -> list[Piece]:
     """The labeled vertebrae by name, then from large to small; of the sacrum, in however many labels, its top alone."""
     windows = ndimage.find_objects(labels.array)
-    found = [Piece(level, value, center) for level in labels.levels
+    found = [Piece(level, value, _center(points, level is Level.S1), _some(points)) for level in labels.levels
              for value in labels.values(Kind.BODY, level) or labels.values(Kind.VERTEBRA, level)
              if value <= len(windows) and windows[value - 1] is not None
-             for center in _centers(labels, value, windows[value - 1], level is Level.S1)]
+             for points in _parts(labels, value, windows[value - 1])]
     top = max((p for p in found if p.level is Level.S1), key=lambda p: float(p.center_RAS[2]), default=None)
     return [p for p in found if p.level is not Level.S1 or p is top]
 
 
 def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Collection[Level]) -> list[Detection]:
     """Labeled vertebrae by their surroundings; of names, only the certain ones count."""
-    at_ribs = _rib_tree(labels)
-    return [Detection(p.center_RAS, _region(at_ribs, p.center_RAS),
+    return [Detection(p.center_RAS, region,
                       could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - frozenset(certain),
-                      confidence=SEGMENTED) for p in found]
+                      confidence=SEGMENTED) for p, region in zip(found, _regions(labels, found), strict=True)]
 
 
-def _centers(labels: LabelMap, value: int, window: tuple[slice, ...], sacrum: bool) -> list[FloatArray]:
-    """Centers of the large connected parts of a label, from large to small."""
+def _parts(labels: LabelMap, value: int, window: tuple[slice, ...]) -> list[FloatArray]:
+    """Points of the large connected parts of a label, from large to small."""
     numbered, count = ndimage.label(labels.array[window] == value)
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-    found = []
+    found: list[FloatArray] = []
     for number in [int(i) + 1 for i in np.argsort(-sizes, kind="stable") if sizes[i] >= _CRUMB * sizes.max()]:
         points = labels.to_ras(np.argwhere(numbered == number) + [s.start for s in window])
-        if sacrum:
-            points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
-        found.append(points.mean(axis=0))
+        offsets = [points.mean(axis=0) - other.mean(axis=0) for other in found]
+        if all(abs(x[2]) > _BESIDE_MM or np.linalg.norm(x) > _BEHIND_MM for x in offsets):
+            found.append(points)
     return found
 
 
-def _rib_tree(labels: LabelMap) -> cKDTree | None:
-    values = labels.values(Kind.RIB)
-    if not values:
-        return None
-    points = np.argwhere(labels.mask(values))
-    if len(points) == 0:
-        return None
-    return cKDTree(labels.to_ras(points[::max(1, len(points) // _MOST_RIB_POINTS)]))
+def _center(points: FloatArray, sacrum: bool) -> FloatArray:
+    if sacrum:
+        points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
+    return np.asarray(points.mean(axis=0))
 
 
-def _region(at_ribs: cKDTree | None, center_RAS: FloatArray) -> FloatArray | None:
-    """Probabilities of the regions by whether ribs begin here; ``None`` where ribs are not labeled."""
-    if at_ribs is None:
-        return None
-    return _RIB if at_ribs.query(center_RAS)[0] <= _RIB_REACH_MM else _NO_RIB
+def _some(points: FloatArray) -> FloatArray:
+    return points[::max(1, len(points) // _MOST_POINTS)]
 
+
+def _regions(labels: LabelMap, found: Sequence[Piece]) -> list[FloatArray | None]:
+    """Probabilities of the regions by which vertebrae have ribs; ``None`` where ribs are not labeled."""
+    bearing = _with_ribs(labels, found)
+    if not bearing:
+        return [None] * len(found)
+    heights = [float(found[i].center_RAS[2]) for i in bearing]
+    out: list[FloatArray | None] = []
+    for piece in found:
+        has_ribs = min(heights) <= piece.center_RAS[2] <= max(heights)
+        cut = min(room_beyond(labels, piece.center_RAS, piece.center_RAS)) < _RIBS_CUT_MM
+        out.append(_RIB if has_ribs else None if cut else _NO_RIB)
+    return out
+
+
+def levels_with_ribs(labels: LabelMap) -> frozenset[Level]:
+    """Levels at which labeled ribs begin; between two of them, ribs may be missing."""
+    found = pieces(labels) if labels.values(Kind.RIB) else []
+    return frozenset(found[i].level for i in _with_ribs(labels, found))
+
+
+def _with_ribs(labels: LabelMap, found: Sequence[Piece]) -> set[int]:
+    """Indices of the vertebrae at which a rib begins; between ribs, the vertebra above may be the nearer one."""
+    bones = [i for i, p in enumerate(found) if p.level is not Level.S1]
+    if not bones:
+        return set()
+    near = cKDTree(np.concatenate([found[i].points_RAS for i in bones]))
+    owner = np.repeat(bones, [len(found[i].points_RAS) for i in bones])
+    windows = ndimage.find_objects(labels.array)
+    bearing = set()
+    for value in labels.values(Kind.RIB):
+        if value > len(windows) or windows[value - 1] is None:
+            continue
+        for points in _parts(labels, value, windows[value - 1]):
+            apart, index = near.query(_some(points))
+            if apart.min() <= _RIB_REACH_MM:
+                bearing.add(int(owner[index[apart.argmin()]]))
+    return bearing

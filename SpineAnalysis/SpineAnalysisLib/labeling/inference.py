@@ -25,7 +25,8 @@ class Chain:
     :param real: (S, N, L) of each detection as each level.
     :param spurious: (N,) of each detection as no vertebra.
     :param first: (S, L) of the first vertebra; :param last: (S, L) of the last.
-    :param steps: (S, N, K + 1, L, L) from the vertebra ``k + 1`` detections earlier to this one.
+    :param arcs: (2, A) state above and state below of every step that there is, sorted by the state below.
+    :param steps: (S, N, K + 1, A) of each step, from the vertebra ``k + 1`` detections earlier to this one.
     :param names: (L,) level's index of each state; a level may have several.
     """
 
@@ -34,6 +35,7 @@ class Chain:
     spurious: FloatArray
     first: FloatArray
     last: FloatArray
+    arcs: NDArray[np.intp]
     steps: FloatArray
     names: NDArray[np.intp]
 
@@ -43,10 +45,29 @@ class Chain:
         return self.steps.shape[2] - 1
 
     @cached_property
-    def onward(self) -> FloatArray:
-        """(S, N, K + 1, L + 1, L) from every state before a detection to it as every level."""
-        begin = np.broadcast_to(self.first[:, None, None, None], (*self.steps.shape[:3], 1, self.steps.shape[-1]))
-        return np.concatenate([self.steps, begin], axis=3) + self.real[:, :, None, None]
+    def flat(self) -> "_Flat":
+        """Every way from a state before a detection to a level of it, from none yet as well."""
+        number, depth, count = *self.steps.shape[1:3], self.real.shape[2]
+        start = np.concatenate([self.arcs[0], np.full(count, count)])
+        end = np.concatenate([self.arcs[1], np.arange(count)])
+        begin = np.broadcast_to(self.first[:, None, None], (*self.steps.shape[:3], count))
+        likely = np.concatenate([self.steps, begin], axis=3) + self.real[:, :, None, end]
+        before = np.arange(depth)[:, None] * (count + 1) + start
+        order = np.argsort(np.broadcast_to(end, before.shape).ravel(), kind="stable")
+        return _Flat(before.ravel()[order], np.broadcast_to(end, before.shape).ravel()[order],
+                     likely.reshape(len(self.sizes), number, -1)[..., order])
+
+
+class _Flat(NamedTuple):
+    """Steps in one row.
+
+    :param before, after: (E,) index of the state (k, a) before, and of the level after, by which they are sorted.
+    :param likely: (S, N, E).
+    """
+
+    before: NDArray[np.intp]
+    after: NDArray[np.intp]
+    likely: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +84,8 @@ class Posterior:
     second_probability: float
 
 
-class _Sum(NamedTuple):
-    """How ways are added: all of them, or only the best counts."""
-
-    over: Callable[[FloatArray, tuple[int, ...]], FloatArray]
-    two: Callable[[FloatArray, FloatArray], FloatArray]
+_Sum = Callable[[FloatArray, NDArray[np.intp]], FloatArray]
+"""How ways are added within each of the groups that start at these columns: all of them, or only the best counts."""
 
 
 def log_sum(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -78,13 +96,21 @@ def log_sum(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
         return (np.log(np.exp(values - top).sum(axis=axes, keepdims=True)) + top).squeeze(axes)
 
 
-_ALL = _Sum(log_sum, np.logaddexp)
-_BEST = _Sum(lambda values, axes: values.max(axis=axes), np.maximum)
+def _best(values: FloatArray, starts: NDArray[np.intp]) -> FloatArray:
+    return np.maximum.reduceat(values, starts, axis=-1)
+
+
+def _all(values: FloatArray, starts: NDArray[np.intp]) -> FloatArray:
+    top = _best(values, starts)
+    top[~np.isfinite(top)] = 0.0
+    counts = np.diff(np.append(starts, values.shape[-1]))
+    with np.errstate(divide="ignore"):
+        return np.log(np.add.reduceat(np.exp(values - np.repeat(top, counts, axis=-1)), starts, axis=-1)) + top
 
 
 def infer(chain: Chain) -> Posterior | None:
     """Marginals and the two likeliest labelings; ``None`` where no labeling is possible."""
-    forward, backward = _forward(chain, _ALL), _backward(chain, _ALL)
+    forward, backward = _forward(chain, _all), _backward(chain, _all)
     joint = log_sum(forward + backward, (0,))
     evidence = float(log_sum(joint[0], (0, 1)))
     if not np.isfinite(evidence):
@@ -97,21 +123,17 @@ def infer(chain: Chain) -> Posterior | None:
                      chance[others[0]] if others else 0.0)
 
 
-def likeliest(chain: Chain) -> Path | None:
-    """The likeliest labeling alone; ``None`` where none is possible."""
-    scores = {path: _score(chain, path) for path in _candidates(chain)}
-    return max(sorted(scores), key=scores.__getitem__, default=None)
-
-
 def _forward(chain: Chain, add: _Sum) -> FloatArray:
     """(S, N, K + 1, L + 1) up to and with each detection."""
     count, number, levels = chain.real.shape
+    before, after, likely = chain.flat
+    starts = np.flatnonzero(np.diff(after, prepend=-1))
     states = np.full((count, number, chain.most_spurious + 1, levels + 1), -np.inf)
     states[:, 0, 0, :-1] = chain.sizes[:, None] + chain.first + chain.real[:, 0]
     if chain.most_spurious:
         states[:, 0, 1, -1] = chain.sizes + chain.spurious[0]
     for i in range(1, number):
-        states[:, i, 0, :-1] = add.over(states[:, i - 1, ..., None] + chain.onward[:, i], (1, 2))
+        states[:, i, 0, :-1] = add(states[:, i - 1].reshape(count, -1)[:, before] + likely[:, i], starts)
         states[:, i, 1:] = states[:, i - 1, :-1] + chain.spurious[i]
     return states
 
@@ -119,11 +141,19 @@ def _forward(chain: Chain, add: _Sum) -> FloatArray:
 def _backward(chain: Chain, add: _Sum) -> FloatArray:
     """(S, N, K + 1, L + 1) after each detection."""
     count, number, levels = chain.real.shape
-    states = np.full((count, number, chain.most_spurious + 1, levels + 1), -np.inf)
+    depth = chain.most_spurious + 1
+    before, after, likely = chain.flat
+    # A detection may always be spurious, too: one more way on from each state, put before its others.
+    spurious = np.arange(depth * (levels + 1))
+    order = np.argsort(np.concatenate([spurious, before]), kind="stable")
+    starts = np.flatnonzero(np.diff(np.concatenate([spurious, before])[order], prepend=-1))
+    states = np.full((count, number, depth, levels + 1), -np.inf)
     states[:, -1, :, :-1] = chain.last[:, None]
     for i in range(number - 1, 0, -1):
-        states[:, i - 1] = add.over(states[:, i, None, None, 0, :-1] + chain.onward[:, i], (3,))
-        states[:, i - 1, :-1] = add.two(states[:, i - 1, :-1], states[:, i, 1:] + chain.spurious[i])
+        stay = np.full((count, depth, levels + 1), -np.inf)
+        stay[:, :-1] = states[:, i, 1:] + chain.spurious[i]
+        on = np.concatenate([stay.reshape(count, -1), states[:, i, 0, after] + likely[:, i]], axis=1)
+        states[:, i - 1] = add(on[:, order], starts).reshape(count, depth, levels + 1)
     return states
 
 
@@ -132,7 +162,7 @@ _FAR_BEHIND = 5.0  # logarithm from which on a body size's own best labeling is 
 
 def _candidates(chain: Chain) -> set[Path]:
     """The best labeling for every body size, and the second best for the likeliest size."""
-    forward, backward = _forward(chain, _BEST), _backward(chain, _BEST)
+    forward, backward = _forward(chain, _best), _backward(chain, _best)
     through = forward + backward
     tops = through[:, 0].max(axis=(1, 2))
     if not np.isfinite(tops.max()):
@@ -163,34 +193,43 @@ def _path(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, i:
 def _states(chain: Chain, forward: FloatArray, backward: FloatArray, size: int, i: int, state: tuple[int, ...],
             ) -> list[tuple[int, ...]]:
     """The best states of all detections, given the state of one."""
+    before, after, likely = chain.flat
+    shape = forward.shape[2:]
     states = [state]
     for j in range(i, 0, -1):
         skipped, level = states[0]
         if skipped:
             states.insert(0, (skipped - 1, level))
         else:
-            before = forward[size, j - 1] + chain.onward[size, j, ..., level]
-            states.insert(0, _argmax(before))
+            ways = np.flatnonzero(after == level)
+            values = forward[size, j - 1].reshape(-1)[before[ways]] + likely[size, j, ways]
+            states.insert(0, tuple(int(x) for x in np.unravel_index(before[ways[values.argmax()]], shape)))
     for j in range(i + 1, chain.real.shape[1]):
         skipped, level = states[-1]
-        ahead = chain.onward[size, j, skipped, level] + backward[size, j, 0, :-1]
+        ways = np.flatnonzero(before == skipped * shape[1] + level)
+        ahead = likely[size, j, ways] + backward[size, j, 0, after[ways]]
         on = chain.spurious[j] + backward[size, j, skipped + 1, level] if skipped < chain.most_spurious else -np.inf
-        states.append((skipped + 1, level) if on > ahead.max() else (0, int(ahead.argmax())))
+        stays = on > ahead.max(initial=-np.inf)
+        states.append((skipped + 1, level) if stays else (0, int(after[ways[ahead.argmax()]])))
     return states
 
 
 def _score(chain: Chain, path: Path) -> float:
     """Logarithm of a labeling's probability together with the data, over all body sizes and shapes."""
+    arc = {(int(a), int(b)): index for index, (a, b) in enumerate(chain.arcs.T)}
     ways: dict[int, FloatArray] = {}
     stray, last = np.zeros(len(chain.sizes)), -1
     for i, name in enumerate(path):
         if name < 0:
             stray = stray + chain.spurious[i]
             continue
-        ways = {int(b): chain.real[:, i, b] + (chain.first[:, b] if last < 0 else log_sum(np.stack(
-            [way + chain.steps[:, i, i - last - 1, a, b] for a, way in ways.items()]), (0,)))
-            for b in np.flatnonzero(chain.names == name)}
-        last = i
+        found: dict[int, FloatArray] = {}
+        for b in (int(b) for b in np.flatnonzero(chain.names == name)):
+            into = [way + chain.steps[:, i, i - last - 1, arc[a, b]] for a, way in ways.items() if (a, b) in arc] \
+                if last >= 0 else [chain.first[:, b]]
+            if into:
+                found[b] = chain.real[:, i, b] + log_sum(np.stack(into), (0,))
+        ways, last = found, i
     if last < 0:
         return -np.inf
     ends = np.stack([way + chain.last[:, a] for a, way in ways.items()])

@@ -1,9 +1,9 @@
 """Which vertebra is which."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +11,31 @@ from numpy.typing import NDArray
 from ..anatomy import Level, Region
 from ..errors import InputError
 from .detections import Detection, from_head_to_foot
-from .inference import Path, Posterior, infer, likeliest
+from .inference import Path, Posterior, infer
+from .landmarks import Landmark
 from .model import Rules, chain_of
-from .priors import VARIANTS
+from .priors import MISLEADING, VARIANTS
 
 LEVELS = tuple(Level)
 T = TypeVar("T")
 
 CERTAIN = 0.99
 """Probability of the whole labeling from which on it is called certain."""
+LIKELY = 0.9
+"""Probability of the whole labeling from which on no doubt is told, only the probability."""
 DOUBTFUL = 0.5
 """Probability of the whole labeling under which its levels are provisional."""
 _TELLING = 0.9
 """Probability of a region from which on a detection counts as of this region."""
 _ANCHOR_REACH_MM = 25.0
+_LPS = np.array([-1.0, -1.0, 1.0])
 _MOST_STRAY = 0.5
 """Share of detections that may be spurious in a spine that can be labeled."""
 
 
 class Certainty(Enum):
     CERTAIN = "certain"
+    LIKELY = "likely"
     DOUBTFUL = "doubtful"
     PROVISIONAL = "provisional"
     REFUSED = "refused"
@@ -63,8 +68,8 @@ class Labeling:
     :param probabilities: of each name.
     :param probability: of all names together.
     :param runner_up: the likeliest other names, and their probability.
-    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "neck border", "rib border"; a labeling
-        that has only one, and no anchor, is certain only if sizes alone tell the same.
+    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "neck border", "rib border", "conus",
+        "pelvis".
     :param notes: sentences about the doubt, variants and gaps.
     """
 
@@ -77,42 +82,52 @@ class Labeling:
     references: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data; names from head to foot."""
+        chances = sorted((level, round(chance, 4)) for level, chance in
+                         zip(self.levels, self.probabilities, strict=True) if level is not None)
+        return {"certainty": self.certainty.value, "probability": round(self.probability, 4),
+                "references": list(self.references), "levels": {str(level): chance for level, chance in chances},
+                "next_likeliest": [str(level) for level in sorted(v for v in self.runner_up or () if v is not None)],
+                "next_probability": round(self.runner_up_probability, 4)}
 
-_NO_LEVEL_VARIANTS = frozenset(VARIANTS)
-_NO_CHEST_VARIANTS = frozenset(step for step in VARIANTS if step[0].region is Region.THORACIC)
-# What each way of counting settles: steps that it never takes, and whether ribs still tell levels.
-_COUNTING: dict[Numbering | None, tuple[frozenset[tuple[Level, Level]], bool]] = {
+
+_NO_VARIANTS = frozenset(VARIANTS.values())
+_USUAL_CHEST = frozenset(state for step, state in VARIANTS.items() if step[0].region is Region.THORACIC)
+# What each way of counting settles: states that a spine then does not have, and whether ribs still tell levels.
+_COUNTING: dict[Numbering | None, tuple[frozenset[str], bool]] = {
     None: (frozenset(), True),
-    Numbering.C2: (_NO_CHEST_VARIANTS, False),
-    Numbering.SACRUM: (_NO_LEVEL_VARIANTS, False),
-    Numbering.RIBS: (_NO_CHEST_VARIANTS, True),
+    Numbering.C2: (_USUAL_CHEST, False),
+    Numbering.SACRUM: (_NO_VARIANTS, False),
+    Numbering.RIBS: (_USUAL_CHEST | MISLEADING, True),
 }
 
 
 def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbering: Numbering | None = None,
-          room_above_mm: float | None = None, room_below_mm: float | None = None) -> Labeling:
+          room_above_mm: float | None = None, room_below_mm: float | None = None,
+          landmarks: Sequence[Landmark] = ()) -> Labeling:
     """Name vertebrae.
 
     :param detections: in any order.
     :param anchors: overrule everything else.
     :param numbering: where to count from; without it whatever is in view decides.
     :param room_above_mm, room_below_mm: how far the image goes on beyond the first and the last one, where known.
+    :param landmarks: what else in view tells levels.
     :raises InputError: for what cannot be one spine in RAS, and for anchors that contradict one another.
     """
     order = from_head_to_foot(detections)
     ordered = [detections[i] for i in order]
     anchored = _anchored(ordered, anchors)
-    banned, use_ribs = _COUNTING[numbering or (None if _shows_neck(ordered, anchored) else Numbering.RIBS)]
-    rules = Rules(banned, use_ribs, anchored, room_above_mm, room_below_mm)
+    absent, use_ribs = _COUNTING[numbering]
+    if numbering is None and not _shows_neck(ordered, anchored):
+        absent = _USUAL_CHEST
+    rules = Rules(absent, use_ribs, anchored, room_above_mm, room_below_mm, tuple(landmarks))
     found = infer(chain_of(ordered, rules))
     if found is None:
         raise InputError("No numbering of the vertebrae fits what is given: correct the named vertebrae, or the way "
                          "of counting.")
-    references = _references(ordered, found.best, anchored)
+    references = (*_references(ordered, found.best, anchored), *(mark.name for mark in landmarks))
     certainty = _certainty(found, references)
-    alone = len(references) == 1 and not anchored
-    if certainty is Certainty.CERTAIN and alone and not _sizes_agree(ordered, rules, found):
-        certainty = Certainty.DOUBTFUL
     return Labeling(
         _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
         None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
@@ -151,8 +166,11 @@ def _anchored(ordered: Sequence[Detection], anchors: Sequence[Anchor]) -> tuple[
         apart = np.linalg.norm(centers - np.asarray(anchor.at_RAS, float), axis=1)
         index = int(apart.argmin())
         if not apart[index] <= _ANCHOR_REACH_MM:
+            turned = np.linalg.norm(centers - np.asarray(anchor.at_RAS, float) * _LPS, axis=1).min()
+            remedy = "its first two numbers seem to have the signs of LPS, turn them into RAS" \
+                if turned <= _ANCHOR_REACH_MM else "put it into a vertebral body"
             raise InputError(f"The point named {anchor.level} lies {apart[index]:.0f} mm from the nearest vertebra: "
-                             "put it into a vertebral body.")
+                             f"{remedy}.")
         if out.setdefault(index, anchor.level) is not anchor.level:
             raise InputError(f"The same vertebra is named {out[index]} and {anchor.level}: keep one of the two.")
     placed = sorted(out.items())
@@ -168,11 +186,11 @@ def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tup
     for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
         if any(d.could_be == frozenset({level}) for d in ordered):
             out.append(name)
-    regions = {int(np.argmax(d.region_probabilities)) for d, level in zip(ordered, path, strict=True)
-               if level >= 0 and d.region_probabilities is not None
-               and np.max(d.region_probabilities) >= _TELLING * np.sum(d.region_probabilities)}
-    borders = (("neck border", {0, 1}), ("rib border", {1, 2}))
-    return (*out, *(name for name, sides in borders if sides <= regions))
+    chest = [float(d.region_probabilities[1] / np.sum(d.region_probabilities)) for d, level in
+             zip(ordered, path, strict=True) if level >= 0 and d.region_probabilities is not None]
+    sides = [share >= _TELLING for share in chest if not 1.0 - _TELLING < share < _TELLING]
+    borders = (("neck border", (False, True)), ("rib border", (True, False)))
+    return (*out, *(name for name, border in borders if border in set(zip(sides, sides[1:], strict=False))))
 
 
 def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
@@ -180,12 +198,9 @@ def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
         return Certainty.REFUSED
     if found.probability < DOUBTFUL or not references:
         return Certainty.PROVISIONAL
-    return Certainty.CERTAIN if found.probability >= CERTAIN else Certainty.DOUBTFUL
-
-
-def _sizes_agree(ordered: Sequence[Detection], rules: Rules, found: Posterior) -> bool:
-    """Whether sizes alone, without the border of chest and loins, tell the same levels: a second witness."""
-    return likeliest(chain_of(ordered, replace(rules, use_ribs=False))) == found.best
+    if found.probability >= CERTAIN:
+        return Certainty.CERTAIN
+    return Certainty.LIKELY if found.probability >= LIKELY else Certainty.DOUBTFUL
 
 
 def _notes(found: Posterior, certainty: Certainty) -> list[str]:

@@ -10,7 +10,8 @@ from scipy.special import gammaln
 from ..anatomy import Level
 from .detections import Detection
 from .inference import Chain
-from .priors import LEVEL_INDEX, STATES, level_pitch, one_step, pedicle_distance, presence, region_index
+from .landmarks import Landmark, likelihood
+from .priors import LEVEL_INDEX, ON_SACRUM, STATES, level_pitch, one_step, pedicle_distance, presence, region_index
 
 FloatArray = NDArray[np.floating]
 
@@ -25,48 +26,53 @@ MOST_MISSED, MOST_SPURIOUS = 3, 2
 """In a row."""
 _SPREAD, _NOISE_MM, _TAILS = 0.10, 2.0, 4.0  # of lengths: share, of detectors, degrees of freedom
 _LEAST_REGION = 0.002  # no detector is surer of a region
-_SACRUM_UNTOLD = 0.005  # how often a sacrum is detected as a vertebra like others
+_SACRUM_UNTOLD = 0.01  # how often a sacrum is detected as a vertebra like others
 _NO_PEDICLES = 0.05  # share of vertebrae whose pedicles were not found, where others' were
 _STRAY_MM, _STRAY_PEDICLES_MM = 60.0, 60.0  # spurious ones lie, and spread pedicles, anywhere in so much
 _STRAY_NO_PEDICLES = 0.5
+_SACRUM_IN_LEVELS = 3.0  # a sacrum is about as long: images end beside it three times as often as beside one vertebra
 
 
 @dataclass(frozen=True)
 class Rules:
     """What holds for sure.
 
-    :param banned: steps between levels that this spine does not have.
+    :param absent: names of states (``priors``) that this spine does not have.
     :param use_ribs: whether the border of chest and loins, which is where the ribs end, tells levels.
     :param anchors: index of the detection, top to bottom -> its level.
     :param room_above_mm, room_below_mm: image beyond the first and the last detection; ``None`` where unknown.
+    :param landmarks: what lies beside known vertebrae in most people.
     """
 
-    banned: frozenset[tuple[Level, Level]] = frozenset()
+    absent: frozenset[str] = frozenset()
     use_ribs: bool = True
     anchors: tuple[tuple[int, Level], ...] = ()
     room_above_mm: float | None = None
     room_below_mm: float | None = None
+    landmarks: tuple[Landmark, ...] = ()
 
 
 def chain_of(detections: Sequence[Detection], rules: Rules) -> Chain:
     """The model of these detections, from head to foot."""
     prior = -0.5 * ((SIZES - 1.0) / SIZE_SPREAD) ** 2
     prior -= np.log(np.exp(prior).sum())
-    steps = one_step(rules.banned)
+    steps = one_step(rules.absent)
     with np.errstate(divide="ignore"):
         begin = np.log(presence(steps) / presence(steps).sum())
     use_pedicles = any(d.pedicles_RAS is not None for d in detections)
     real = _regions(detections, rules.use_ribs) + _allowed(detections, rules.anchors) + _names(detections)
+    real += likelihood(detections, rules.landmarks)
     real = real + np.log([d.confidence for d in detections])[:, None] + (_pedicles(detections) if use_pedicles else 0.0)
     spurious = _spurious(detections, use_pedicles)
     spurious[[index for index, _ in rules.anchors]] = -np.inf
+    arcs, likely = _steps(detections, steps)
     return Chain(prior, np.broadcast_to(real, (len(SIZES), *real.shape[-2:])), spurious,
-                 begin + _beyond(rules.room_above_mm, above=True), _beyond(rules.room_below_mm, above=False),
-                 _steps(detections, steps), LEVEL_INDEX)
+                 begin + _beyond(rules.room_above_mm, above=True), _last(rules.room_below_mm), arcs, likely,
+                 LEVEL_INDEX)
 
 
 def _regions(detections: Sequence[Detection], use_ribs: bool) -> FloatArray:
-    """(N, 29)."""
+    """(N, L)."""
     out = np.zeros((len(detections), len(STATES)))
     for i, detection in enumerate(detections):
         given = detection.region_probabilities
@@ -81,18 +87,18 @@ def _regions(detections: Sequence[Detection], use_ribs: bool) -> FloatArray:
 
 
 def _allowed(detections: Sequence[Detection], anchors: Sequence[tuple[int, Level]]) -> FloatArray:
-    """(N, 29) zero or minus infinity."""
+    """(N, L) zero or minus infinity."""
     out = np.zeros((len(detections), len(STATES)))
     known = [(i, d.could_be) for i, d in enumerate(detections) if d.could_be is not None]
     for i, could_be in [*known, *((index, frozenset({level})) for index, level in anchors)]:
-        out[i, [state for state, level in enumerate(STATES) if level not in could_be]] = -np.inf
+        out[i, [j for j, state in enumerate(STATES) if state.level not in could_be]] = -np.inf
     for i, level in anchors:
         out[i, level - 1 == LEVEL_INDEX] = 0.0  # people overrule shapes
     return out
 
 
 def _names(detections: Sequence[Detection]) -> FloatArray:
-    """(N, 29) of the names that came with a segmentation."""
+    """(N, L) of the names that came with a segmentation."""
     out = np.zeros((len(detections), len(STATES)))
     for i, detection in enumerate(detections):
         if detection.named is not None:
@@ -102,7 +108,7 @@ def _names(detections: Sequence[Detection]) -> FloatArray:
 
 
 def _pedicles(detections: Sequence[Detection]) -> FloatArray:
-    """(S, N, 29)."""
+    """(S, N, L)."""
     width = np.array([d.pedicle_distance for d in detections])
     found = np.log(1.0 - _NO_PEDICLES) + _density(width[None, :, None], SIZES[:, None, None] * pedicle_distance())
     return np.where(np.isfinite(width)[None, :, None], found, np.log(_NO_PEDICLES))
@@ -128,37 +134,44 @@ def _density(value: FloatArray, mean: FloatArray) -> FloatArray:
 
 
 def _ways(steps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Every way from one level down to another, sorted: from, to, how many were missed, and its log probability."""
+    """Every way from one state down to another, sorted: to, from, how many were missed, and its log probability."""
     reach, found = steps, []
     for missed in range(MOST_MISSED + 1):
         a, b = np.nonzero(reach)
-        found.append(np.stack([a, b, np.full(len(a), missed), np.log(reach[a, b])]))
+        found.append(np.stack([b, a, np.full(len(a), missed), np.log(reach[a, b])]))
         reach = (reach * MISSED) @ steps
     ways = np.concatenate(found, axis=1)
     return tuple(ways[:, np.lexsort(ways[2::-1])])
 
 
-def _steps(detections: Sequence[Detection], steps: FloatArray) -> FloatArray:
-    """(S, N, K + 1, 29, 29)."""
+def _steps(detections: Sequence[Detection], steps: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
+    """(2, A) from and to, and (S, N, K + 1, A) how likely."""
     centers = np.array([d.center_RAS for d in detections], float)
     number, depth = len(centers), MOST_SPURIOUS + 1
     apart = np.full((number, depth), np.nan)
     for back in range(1, depth + 1):
         apart[back:, back - 1] = np.linalg.norm(centers[back:] - centers[:-back], axis=1)
-    a, b, missed, chance = _ways(steps)
+    b, a, missed, chance = _ways(steps)
     start, end = a.astype(int), b.astype(int)
     pitch = level_pitch()[LEVEL_INDEX]
-    mean = SIZES[:, None] * (missed + 1.0) * (pitch[start] + pitch[end]) / 2.0
-    likely = np.where(np.isnan(apart)[None, :, :, None], -np.inf,
-                      chance + _density(np.nan_to_num(apart)[None, :, :, None], mean[:, None, None]))
-    pairs = np.flatnonzero(np.diff(start * len(STATES) + end, prepend=-1))
-    out = np.full((len(SIZES), number, depth, len(STATES), len(STATES)), -np.inf)
-    out[..., start[pairs], end[pairs]] = np.logaddexp.reduceat(likely, pairs, axis=-1)
+    lengths, which = np.unique((missed + 1.0) * (pitch[start] + pitch[end]) / 2.0, return_inverse=True)
+    fits = _density(np.nan_to_num(apart)[None, :, :, None], SIZES[:, None, None, None] * lengths)
+    likely = np.where(np.isnan(apart)[None, :, :, None], -np.inf, chance + fits[..., which])
+    pairs = np.flatnonzero(np.diff(end * len(STATES) + start, prepend=-1))
+    return np.stack([start[pairs], end[pairs]]), np.logaddexp.reduceat(likely, pairs, axis=-1)
+
+
+def _last(room_mm: float | None) -> FloatArray:
+    """(S, L) of the lowest: where the image's end is not known, it may lie anywhere, beside the sacrum as well."""
+    if room_mm is not None:
+        return _beyond(room_mm, above=False)
+    out = np.zeros((len(SIZES), len(STATES)))
+    out[:, list(ON_SACRUM)] = np.log(_SACRUM_IN_LEVELS)
     return out
 
 
 def _beyond(room_mm: float | None, above: bool) -> FloatArray:
-    """(S, 29) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
+    """(S, L) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
     if room_mm is None:
         return np.zeros((len(SIZES), len(STATES)))
     heights = np.where([level.is_variant or level is Level.S1 for level in Level], 0.0, level_pitch())

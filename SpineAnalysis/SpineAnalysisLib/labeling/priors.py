@@ -1,15 +1,26 @@
-"""What is known of spines before any is seen: sizes of every level, and how often numbers vary.
+"""What is known of spines before any is seen: sizes of every level, and how often numbers and ribs vary.
 
-Sizes are adult means rounded from the literature: heights of bodies, widths of the canal and of the pedicles after
-Panjabi et al. (Spine 1991, 16:861 and 16:888; Spine 1992, 17:299) and Zindrick et al. (Spine 1987, 12:160); discs after
-Frobin et al. (Clin Biomech 1997, 12 Suppl 1), Fletcher et al. (Eur Spine J 2015, doi 10.1007/s00586-015-3925-y) and,
-for the neck, a series of 1000 CTs (PMC11225399).
+Sizes are adult means, rounded.  Read in the publications' abstracts or tables: canal widths of the chest (jkns.or.kr
+6682: T1 to T12 of Korean adults), widths of chest pedicles at T1, T4 and T12 (Kaur et al., J Clin Orthop Trauma 2016,
+7:101), canal and pedicle of L5 (Cook and Baker, Int J Spine Surg 2021, 15:1072), canal of L1 and L5 (Gujarat, dry bones
+of 63 people), canal and pedicles of C3 to C7 (Parihar et al., J Neurosci Rural Pract; Alsaleh et al., Int J Spine Surg
+2021, 15:413), chest discs (Fletcher et al., Eur Spine J 2015, doi 10.1007/s00586-015-3925-y).  What lies between those
+levels, and heights of bodies, follow the courses that Panjabi et al. (Spine 1991, 16:861 and 16:888; 1992, 17:299) and
+Zindrick et al. (Spine 1987, 12:160) describe; their tables themselves could not be read for this.  Body sizes and a
+wide spread (``model``) take up what is off by some percent.
 
-Variants: Tins and Balain (Insights Imaging 2016, 7:199) found one presacral vertebra more in 4.3 % and one fewer in
-3.3 % of 418 whole spines, without transitional ones; Yan et al. (J Orthop Surg Res 2018, 13:124) eleven thoracic
-vertebrae in 5.8 % and six lumbar ones in 5.5 % of 293; a Korean series of 1340 (synapse.koreamed.org/articles/1158507)
-eleven ribs in 8.0 % and thirteen in 0.4 %.  Populations and definitions differ, hence round numbers.
+How often numbers vary, by counting ribs: of 293 people 4.1 % have eleven thoracic vertebrae and five lumbar ones, 1.7 %
+eleven and six, 3.8 % twelve and six (Yan et al., J Orthop Surg Res 2018, 13:124).  Counting from the neck, 4.3 % and
+3.3 % of 418 have one presacral vertebra more and fewer (Tins and Balain, Insights Imaging 2016, 7:199).  Short or no
+twelfth ribs: 12.6 % of 551 (Skeletal Radiol 2025, doi 10.1007/s00256-025-04952-z), of which one in eight is assumed to
+be taken for none; eleven ribs: 8.0 % of 1340 (synapse.koreamed.org/articles/1158507).  Lumbar ribs: 1.5 % of the 551
+and 5.8 % of 226, and eleven of the latter's thirteen have 25 presacral vertebrae (Nakajima et al., Insights Imaging
+2014, 5:77); by ribs, half of them count as thirteen thoracic ones here.  Cervical ribs: 0.9 % of 1165 (Surg Radiol Anat
+2022, doi 10.1007/s00276-022-03028-0).  Populations and definitions differ, hence round numbers.
 """
+
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +29,67 @@ from ..anatomy import Level, Region, successors
 
 FloatArray = NDArray[np.floating]
 
-VARIANTS: dict[tuple[Level, Level], float] = {
-    (Level.T11, Level.L1): 0.04,
-    (Level.T12, Level.T13): 0.01,
-    (Level.L4, Level.S1): 0.03,
-    (Level.L5, Level.L6): 0.05,
-}
-"""How often the chain leaves its usual course, of those that come this far."""
-
 # Height of the body and of the disc below it, and the distance between the centers of the pedicles (the canal's width
 # and one pedicle's); mm.  C1 stands for its anterior arch and has lateral masses for pedicles; S1 is the first sacral
 # body.
 _SIZES: dict[Level, tuple[float, float, float]] = {
     Level.C1: (10.0, 3.0, 41.0), Level.C2: (17.0, 4.5, 32.0), Level.C3: (11.6, 4.5, 28.0), Level.C4: (11.4, 4.5, 29.5),
-    Level.C5: (11.4, 4.5, 30.0), Level.C6: (11.2, 5.0, 31.0), Level.C7: (12.8, 5.0, 31.0), Level.T1: (14.1, 4.5, 29.5),
+    Level.C5: (11.4, 4.5, 30.0), Level.C6: (11.2, 5.0, 31.0), Level.C7: (12.8, 5.0, 31.0), Level.T1: (14.1, 4.5, 30.5),
     Level.T2: (15.6, 4.0, 26.5), Level.T3: (15.7, 3.5, 24.0), Level.T4: (16.2, 3.5, 22.0), Level.T5: (16.5, 3.5, 21.8),
     Level.T6: (17.4, 4.0, 22.4), Level.T7: (18.2, 4.2, 22.6), Level.T8: (18.7, 4.5, 23.5), Level.T9: (19.3, 5.0, 24.0),
-    Level.T10: (20.2, 5.5, 24.8), Level.T11: (21.3, 6.0, 27.5), Level.T12: (22.7, 7.0, 29.5),
-    Level.T13: (23.2, 7.5, 30.5), Level.L1: (24.0, 8.0, 32.0), Level.L2: (24.5, 9.5, 32.5),
-    Level.L3: (24.5, 10.5, 34.5), Level.L4: (24.5, 11.0, 38.5), Level.L5: (24.5, 10.0, 45.0),
+    Level.T10: (20.2, 5.5, 24.8), Level.T11: (21.3, 6.0, 27.5), Level.T12: (22.7, 7.0, 30.5),
+    Level.T13: (23.2, 7.5, 30.5), Level.L1: (24.0, 8.0, 31.0), Level.L2: (24.5, 9.5, 31.5),
+    Level.L3: (24.5, 10.5, 34.0), Level.L4: (24.5, 11.0, 38.5), Level.L5: (24.5, 10.0, 45.0),
     Level.L6: (24.5, 10.0, 48.0), Level.S1: (28.0, 2.0, 50.0),
 }
 
-STATES = (*Level, Level.L5, Level.L4)
-"""Levels as the model tells them apart, by index: each level, then an L5 above an L6 and an L4 on the sacrum.
 
-The last vertebra above the sacrum has the shape of an L5 whatever its number, so these two have other sizes.
-"""
-ABOVE_L6, ON_SACRUM = len(Level), len(Level) + 1
-LEVEL_INDEX = np.array([level - 1 for level in STATES])
-"""(29,) state -> index of its level."""
-_ODD_WIDTHS = {ABOVE_L6: 40.0, ON_SACRUM: 43.0}  # pedicles of the two, between those of L4 and L5
+class State(NamedTuple):
+    """A level as the model tells it apart.
+
+    :param looks: the region that its ribs, or their absence, make it look like.
+    :param width: between its pedicles, mm.
+    """
+
+    level: Level
+    looks: Region
+    width: float
+
+
+# Levels that are not as usual: ribs are where most people have none, or the other way round; and shapes go by the place
+# above the sacrum, whatever the number: the last vertebra has that of an L5, and those of a spine with six lumbar ones
+# that of the level above them (shifted).
+_ODD: dict[str, State] = {
+    "C7 with ribs": State(Level.C7, Region.THORACIC, 31.0), "T1 without ribs": State(Level.T1, Region.CERVICAL, 30.5),
+    "T12 without ribs": State(Level.T12, Region.LUMBAR, 30.5), "L1 with ribs": State(Level.L1, Region.THORACIC, 30.5),
+    "L1 below T11": State(Level.L1, Region.LUMBAR, 30.5), "L1 shifted": State(Level.L1, Region.LUMBAR, 30.5),
+    "L2 shifted": State(Level.L2, Region.LUMBAR, 31.0), "L3 shifted": State(Level.L3, Region.LUMBAR, 32.0),
+    "L4 shifted": State(Level.L4, Region.LUMBAR, 35.0), "L5 above L6": State(Level.L5, Region.LUMBAR, 39.0),
+    "L4 on sacrum": State(Level.L4, Region.LUMBAR, 43.0),
+}
+_STATES = {level.name: State(level, Region.LUMBAR if level is Level.S1 else level.region, _SIZES[level][2])
+           for level in Level} | _ODD
+STATES = tuple(_STATES.values())
+LEVEL_INDEX = np.array([state.level - 1 for state in STATES])
+"""State -> index of its level."""
+
+# How often a spine goes on otherwise than with the usual next level, of those that come this far.
+_OTHERWISE: dict[str, dict[str, float]] = {
+    "C6": {"C7 with ribs": 0.01}, "C7": {"T1 without ribs": 0.01},
+    "T11": {"T12 without ribs": 0.015, "L1 below T11": 0.05},
+    "T12": {"L1 with ribs": 0.015, "T13": 0.02, "L1 shifted": 0.08},
+    "L1 with ribs": {"L2 shifted": 1.0}, "L1 below T11": {"L2 shifted": 1.0}, "L1 shifted": {"L2 shifted": 1.0},
+    "L2 shifted": {"L3 shifted": 1.0}, "L3 shifted": {"L4 shifted": 1.0}, "L4 shifted": {"L5 above L6": 0.5},
+    "L3": {"L4 on sacrum": 0.03}, "L4 on sacrum": {"S1": 1.0}, "L5 above L6": {"L6": 1.0},
+}
+VARIANTS: dict[tuple[Level, Level], str] = {
+    (Level.T11, Level.L1): "L1 below T11", (Level.T12, Level.T13): "T13", (Level.L4, Level.S1): "L4 on sacrum",
+    (Level.L5, Level.L6): "L5 above L6"}
+"""Steps between levels that most people do not have, and the state that only spines with that step have."""
+MISLEADING = frozenset(name for name, state in _ODD.items() if state.looks is not state.level.region)
+"""States whose ribs, or their absence, tell the wrong region."""
+ON_SACRUM = frozenset(list(_STATES).index(name) for name in ("L5", "L6", "L4 on sacrum", "S1"))
+"""States below which only the sacrum is left."""
 
 
 def level_pitch() -> FloatArray:
@@ -60,36 +101,33 @@ def level_pitch() -> FloatArray:
 
 
 def pedicle_distance() -> FloatArray:
-    """(29,) between the centers of the two pedicles, mm."""
-    return np.array([_ODD_WIDTHS.get(i, _SIZES[v][2]) for i, v in enumerate(STATES)])
+    """Of every state, between the centers of the two pedicles, mm."""
+    return np.array([state.width for state in STATES])
 
 
 def region_index() -> NDArray[np.intp]:
-    """(29,) column of each state in probabilities of the regions C, T, L; the sacrum counts as lumbar."""
-    column = {Region.CERVICAL: 0, Region.THORACIC: 1, Region.LUMBAR: 2, Region.SACRAL: 2}
-    return np.array([column[v.region] for v in STATES])
+    """Of every state, its column in probabilities of the regions C, T, L."""
+    return np.array([(Region.CERVICAL, Region.THORACIC, Region.LUMBAR).index(state.looks) for state in STATES])
 
 
-def one_step(banned: frozenset[tuple[Level, Level]] = frozenset()) -> FloatArray:
-    """(29, 29) probability that the vertebra below a state is this one."""
-    share = {step: 0.0 if step in banned else chance for step, chance in VARIANTS.items()}
-    matrix = np.zeros((len(STATES), len(STATES)))
-    for upper in Level:
-        for lower in successors(upper)[1:]:
-            matrix[upper - 1, lower - 1] = share[upper, lower]
-        for usual in successors(upper)[:1]:
-            matrix[upper - 1, usual - 1] = 1.0 - matrix[upper - 1].sum()
-    for above, odd, (upper, lower) in ((Level.L4, ABOVE_L6, (Level.L5, Level.L6)),
-                                       (Level.L3, ON_SACRUM, (Level.L4, Level.S1))):
-        matrix[above - 1, odd] = share[upper, lower]
-        matrix[odd, lower - 1] = 1.0
-        matrix[above - 1, upper - 1] = 1.0 - share[upper, lower]
-        matrix[upper - 1, lower - 1] = 0.0
-    return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-12))
+def one_step(absent: Collection[str] = ()) -> FloatArray:
+    """(states, states) probability that the vertebra below a state is this one.
+
+    :param absent: names of states that this spine does not have.
+    """
+    names = list(_STATES)
+    matrix = np.zeros((len(names), len(names)))
+    for row, (name, state) in enumerate(_STATES.items()):
+        others = {below: chance for below, chance in _OTHERWISE.get(name, {}).items() if below not in absent}
+        for below, chance in others.items():
+            matrix[row, names.index(below)] = chance
+        for usual in successors(state.level)[:1]:
+            matrix[row, usual - 1] += 1.0 - sum(others.values())
+    return matrix
 
 
 def presence(steps: FloatArray) -> FloatArray:
-    """(29,) how many people have each state."""
+    """Of every state, how many people have it."""
     first = np.eye(len(STATES))[0]
     share = first
     for _ in Level:

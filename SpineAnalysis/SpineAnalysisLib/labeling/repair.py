@@ -14,6 +14,7 @@ from ..volume import LabelMap, Volume
 from .detections import Detection
 from .evidence import SEGMENTED, Piece, evidence_from_pieces, evidence_from_spine, pieces, room_beyond
 from .label import Anchor, Certainty, Labeling, Numbering, label
+from .landmarks import landmarks
 
 SURE = 0.9
 """Probability of a labeling from which on it overrules names."""
@@ -26,30 +27,28 @@ class Repaired:
     """:param labels: the same object where nothing was wrong.
 
     :param notes: sentences on what was changed, what is missing, and doubts.
-    :param provisional: whether even what people know does not settle the levels.
+    :param labeling: that the names are from; ``None`` where they are the segmentation's.
     """
 
     labels: LabelMap
     notes: tuple[str, ...] = ()
-    provisional: bool = False
+    labeling: Labeling | None = None
 
 
-def label_spine(spine: Spine) -> Labeling:
-    """Which vertebra is which in a modeled spine, by its anatomy alone.
-
-    :raises InputError: for what cannot be labeled.
-    """
+def label_spine(spine: Spine) -> Labeling | None:
+    """Which vertebra is which in a modeled spine, by its anatomy alone; ``None`` where it cannot be asked."""
     found = evidence_from_spine(spine)
+    if not found:
+        return None
     above, below = room_beyond(spine.labels, found[0].center_RAS, found[-1].center_RAS)
-    return label(found, room_above_mm=above, room_below_mm=below)
-
-
-def check(spine: Spine) -> tuple[str, ...]:
-    """What the anatomy says against a spine's names, in sentences; nothing where it cannot tell."""
     try:
-        labeling = label_spine(spine)
+        return label(found, room_above_mm=above, room_below_mm=below, landmarks=landmarks(spine.labels))
     except InputError:
-        return ()
+        return None
+
+
+def against(spine: Spine, labeling: Labeling) -> tuple[str, ...]:
+    """What the anatomy says against a spine's names, in sentences; nothing where it cannot tell."""
     if labeling.certainty in (Certainty.PROVISIONAL, Certainty.REFUSED) or labeling.probability < SURE:
         return ()
     differing = [(v.level, level) for v, level in zip(spine.vertebrae, labeling.levels, strict=True)
@@ -90,7 +89,8 @@ def _downward(found: Sequence[Piece]) -> list[Level]:
 
 
 def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numbering | None = None) -> Repaired:
-    """Name the vertebrae of a label map anew, from what people know.
+    """Name the vertebrae of a label map anew, from what people know and from its anatomy; of its names, only the
+    sacrum's counts.
 
     :param anchors: vertebrae that people have named; they overrule everything else.
     :param numbering: where to count from, if people say so.
@@ -101,11 +101,12 @@ def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numberi
         raise InputError(f"Levels cannot be counted from the {numbering.value}, which is not labeled: name a vertebra, "
                          "or count from elsewhere.")
     certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
-    labeling = label(evidence_from_pieces(labels, found, certain), anchors, numbering)
+    by_height = sorted(found, key=lambda p: -float(p.center_RAS[2]))
+    above, below = room_beyond(labels, by_height[0].center_RAS, by_height[-1].center_RAS) if found else (None, None)
+    labeling = label(evidence_from_pieces(labels, found, certain), anchors, numbering, above, below,
+                     landmarks(labels))
     named = _with_names(labels, found, labeling)
-    doubts = tuple(note for note in labeling.notes if note not in named.notes)
-    unsettled = labeling.certainty in (Certainty.PROVISIONAL, Certainty.REFUSED)
-    return replace(named, notes=(*doubts, *named.notes), provisional=unsettled)
+    return replace(named, notes=(*(note for note in labeling.notes if note not in named.notes), *named.notes))
 
 
 _SHOWS: dict[Numbering, Callable[[LabelMap], bool]] = {
@@ -119,7 +120,7 @@ def _with_names(labels: LabelMap, found: Sequence[Piece], labeling: Labeling) ->
     """The labels with the names of a labeling, and notes on what differs and what is missing."""
     notes = [_change(p.level, level) for p, level in zip(found, labeling.levels, strict=True) if p.level is not level]
     missing = [note for note in labeling.notes if note.startswith("Not found")]
-    return Repaired(_renamed(labels, found, labeling.levels) if notes else labels, (*notes, *missing))
+    return Repaired(_renamed(labels, found, labeling.levels) if notes else labels, (*notes, *missing), labeling)
 
 
 def _change(said: Level, is_level: Level | None) -> str:

@@ -4,14 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import slicer
-import slicer.util
-
 from ..analysis import Analysis, analyze
 from ..anatomy import Level
 from ..errors import InputError
 from ..labeling.label import Anchor, Numbering
+from ..labeling.naming import Source
 from ..labeling.repair import label_spine
 from ..progress import Progress, part, silent, step
 from ..reading.segmentation import share_inside
@@ -118,14 +115,15 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
     return Outcome(analysis, level_names(analysis, bool(chosen.anchors)))
 
 
-def finish(outcome: Outcome, scene: Any, name: str, volume_node: Any | None = None,
+def finish(outcome: Outcome, scene: Any, name: str, volume_node: Any | None = None, anchors_node: Any | None = None,
            progress: Progress = silent) -> ResultNodes:
     """Add what was found to the scene, in place of earlier results of the same name.
 
+    :param anchors_node: point list of the vertebrae that people named, if the scene has one.
     :raises Cancelled: by ``progress``; the scene is then as before.
     """
-    return show(outcome.analysis, scene, image_node=volume_node, name=name, replace=True, names=outcome.names,
-                progress=progress)
+    return show(outcome.analysis, scene, image_node=volume_node, anchors_node=anchors_node, name=name, replace=True,
+                names=outcome.names, progress=progress)
 
 
 def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]:
@@ -137,9 +135,11 @@ def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]
     bare = tuple(LevelName(v.level, provisional=spine.provisional) for v in spine.vertebrae)
     if told:
         return bare
-    try:
-        found = label_spine(spine)
-    except InputError:
+    naming = analysis.naming
+    known = naming.labeling if naming is not None and naming.source is Source.SEGMENTATION and \
+        not naming.provisional else None
+    found = known or label_spine(spine)
+    if found is None:
         return bare
     out = []
     seconds: Sequence[Level | None] = found.runner_up or (None,) * len(found.levels)
@@ -152,16 +152,6 @@ def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]
                              other if other is not vertebra.level else None,
                              other_chance if other is not vertebra.level else None, spine.provisional))
     return tuple(out)
-
-
-def anchors_of(node: Any | None) -> tuple[Anchor, ...]:
-    """Points of a markups node that are labeled with a level."""
-    if node is None:
-        return ()
-    points = slicer.util.arrayFromMarkupsControlPoints(node, world=True)
-    labels = [node.GetNthControlPointLabel(i) for i in range(len(points))]
-    return tuple(Anchor(Level[label], np.array(point)) for label, point in zip(labels, points, strict=True)
-                 if label in Level.__members__)
 
 
 def understood(node: Any, scheme: str) -> LabeledInput:

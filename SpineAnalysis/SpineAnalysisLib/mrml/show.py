@@ -8,6 +8,7 @@ from typing import Any
 from ..analysis import Analysis
 from ..measurements.registry import definitions
 from ..progress import Progress, part, silent, step
+from .anchors import add_anchors
 from .markups import add_centerline, add_level_labels, add_measurement, drawn
 from .memory import LevelName, memory_of, remember
 from .results import ResultFolder, one_operation
@@ -25,6 +26,7 @@ class ResultNodes:
     :param image: the scan, the caller's or a new one; ``None`` for a segmentation alone.
     :param markups: of measurements, in the order of the records.
     :param curves: tables of measured curves.
+    :param anchors: vertebrae that people named, the caller's node or a new one; ``None`` where they named none.
     """
 
     name: str
@@ -38,15 +40,19 @@ class ResultNodes:
     curves: tuple[Any, ...] = ()
     charts: tuple[Any, ...] = ()
     memory: Any = None
+    anchors: Any | None = None
 
 
-def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name: str | None = None,
-         replace: bool = False, names: Sequence[LevelName] = (), progress: Progress = silent) -> ResultNodes:
+def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, anchors_node: Any | None = None,
+         name: str | None = None, replace: bool = False, names: Sequence[LevelName] = (),
+         progress: Progress = silent) -> ResultNodes:
     """Add everything that an analysis found to a scene, in one operation that can be undone.
 
     Nodes lie in RAS, where the analysis saw the scan: whatever transforms its node then had are part of them.
 
     :param image_node: the scan's node if it is in the scene already; otherwise the scan is added.
+    :param anchors_node: the point list of the vertebrae that people named, if it is in the scene already; otherwise it
+        is added.
     :param name: of the folder; ``None`` names it after the scan.
     :param names: how sure the levels are, for the scene to remember.
     :param replace: remove earlier results of the same name.
@@ -65,6 +71,8 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         segmentation = add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))
         step(progress, 0.8, "Showing the measurements")
         levels = add_level_labels(folder, spine)
+        if anchors_node is None and analysis.naming is not None and analysis.naming.anchors:
+            anchors_node = add_anchors(folder, analysis.naming.anchors)
         centerline = add_centerline(folder, spine)
         markups = _add_measurements(folder, analysis)
         step(progress, 0.95, "Filling the tables")
@@ -79,7 +87,7 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, name:
         step(progress, 1.0, "Shown")
     return ResultNodes(title, folder.item, image_node, segmentation, levels, centerline, table, markups,
                        tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts),
-                       memory)
+                       memory, anchors_node)
 
 
 def _add_measurements(folder: ResultFolder, analysis: Analysis) -> tuple[Any, ...]:

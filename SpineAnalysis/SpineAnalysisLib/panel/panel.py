@@ -184,7 +184,8 @@ class Panel:
         if not parameters.resultName:
             parameters.resultName = self.session.new_name(
                 _("Spine analysis: {node}").format(node=source.GetName() if source is not None else ""))
-        nodes = finish(outcome, scene, parameters.resultName, volume, part(self._progress, _COMPUTED, 1.0))
+        nodes = finish(outcome, scene, parameters.resultName, volume, self.session.anchors,
+                       part(self._progress, _COMPUTED, 1.0))
         with slicer.util.NodeModify(parameters.parameterNode):
             if own:
                 parameters.inputSegmentation, parameters.source = nodes.segmentation, SEGMENTATION

@@ -10,11 +10,12 @@ from ..anatomy import Level, Segment
 from ..labeling.label import Numbering
 from ..measurements.record import Measurement
 from ..measurements.registry import families
+from ..mrml.anchors import anchors_from_node
 from ..mrml.hints import hints_from_node
 from ..mrml.memory import ROLE as MEMORY
 from ..mrml.memory import Memory, memory_of, place, recall
 from ..mrml.results import ROLE_ATTRIBUTE, find_result, nodes_of
-from ..mrml.runs import Choices, Outcome, anchors_of
+from ..mrml.runs import Choices, Outcome
 from ..mrml.walk import Walk, walk_of
 
 FURTHER_ROLE = "furtherVolume"
@@ -104,7 +105,7 @@ class Session:
         """The chosen engine, names, families and limits."""
         chosen = self.parameters
         return Choices(scheme=chosen.scheme, engine=chosen.engine,
-                       only=self.families(), limits=self.limits(), anchors=anchors_of(self.anchors),
+                       only=self.families(), limits=self.limits(), anchors=anchors_from_node(self.anchors),
                        numbering=Numbering(chosen.numbering) if chosen.numbering else None,
                        hints=hints_from_node(self.hints) if self.hints is not None and chosen.source == ENGINE
                        else ())

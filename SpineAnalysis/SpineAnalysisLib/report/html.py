@@ -1,6 +1,6 @@
 """The report: one self-contained HTML file for people."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..analysis import Analysis
 from ..anatomy import Level, Segment
+from ..labeling.naming import from_below
 from ..measurements import registry
 from ..measurements.record import Measurement, Severity
 from ..spine import Spine
@@ -60,7 +61,19 @@ def render_report(analysis: Analysis, *, title: str = "Spine analysis") -> str:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters["pretty"] = pretty_text
+    environment.filters["placed"] = placed_by(analysis.spine)
     return environment.get_template("report.html.j2").render(_context(analysis, title))
+
+
+def placed_by(spine: Spine) -> Callable[[str], str]:
+    """Adds places from below to names of levels where the names are provisional: "L4-L5 (2-1 from below)"."""
+    places = from_below([v.level for v in spine.vertebrae]) if spine.provisional else {}
+
+    def placed(name: str) -> str:
+        known = [str(places[level]) for level in name.split("-") if level in places]
+        return f"{name} ({'-'.join(known)} from below)" if known else name
+
+    return placed
 
 
 def _context(analysis: Analysis, title: str) -> dict[str, Any]:
@@ -77,7 +90,7 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
         cards, footnotes = _cards(spine, sections[:MAX_SECTIONS], analysis.measurements, references)
     families = [section for family in registry.families()
                 if (section := family_section(family, analysis.measurements, references)) is not None]
-    return {"title": title, "facts": _facts(spine), "findings": analysis.findings,
+    return {"title": title, "facts": _facts(analysis), "findings": analysis.findings,
             "explanations": analysis.explanations, "doubts": analysis.doubts,
             "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "card_footnotes": footnotes,
             "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards), "families": families,
@@ -142,10 +155,13 @@ def _cards(spine: Spine, sections: Sequence[Section], measurements: Sequence[Mea
 _ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}
 
 
-def _facts(spine: Spine) -> list[tuple[str, str]]:
+def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     """What was analyzed, without names, dates or paths."""
+    spine = analysis.spine
     first, last = spine.vertebrae[0].level, spine.vertebrae[-1].level
     facts = [("Levels", f"{first} to {last} ({len(spine.vertebrae)} vertebrae)")]
+    if analysis.naming is not None:
+        facts.append(("Names", analysis.naming.told))
     if not spine.scans:
         facts.append(("Scan", "none; measured on the segmentation alone"))
     for scan in spine.scans:
