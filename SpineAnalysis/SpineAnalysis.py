@@ -256,7 +256,8 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         outcome = work(request(volumeNode, segmentationNode, choices), part(progress, 0.05, 0.8))
         source: Any = volumeNode or segmentationNode
         name = _("Spine analysis: {node}").format(node=source.GetName())
-        finish(outcome, slicer.mrmlScene, name, volumeNode, anchorsNode, part(progress, 0.8, 1.0))
+        finish(outcome, slicer.mrmlScene, name, volumeNode, anchorsNode, part(progress, 0.8, 1.0),
+               edited=segmentationNode)
         return outcome.analysis
 
     def writeReport(self, analysis: "Analysis", path: "Path | str") -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from SpineAnalysisLib.analysis import analyze
 from SpineAnalysisLib.anatomy import Level
 from SpineAnalysisLib.build import build_spine
@@ -19,9 +21,15 @@ from SpineAnalysisLib.labeling.detections import Detection
 from SpineAnalysisLib.labeling.label import label as name_levels
 from SpineAnalysisLib.measurements.registry import families
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
-from SpineAnalysisLib.volume import LabelMap
+from SpineAnalysisLib.segmentation.registry import engine_named
+from SpineAnalysisLib.spine import Contrast
+from SpineAnalysisLib.volume import LabelMap, Volume
 
 SPACING_MM = 1.5
+SEGMENTED: dict[str, tuple[Contrast, tuple[int, int, int], str]] = {
+    "MR": ("T2", (448, 498, 15), "5 s and 3 GB"),
+    "CT": ("CT", (512, 512, 300), "30 s and 3 GB")}
+"""What the built-in engine is timed on: contrast, size of the scan, and the target on two cores."""
 TARGETS = {"measure": "10 s and 1.5 GB for 17 levels and more", "label": "50 ms",
            "run": "30 s with report and scene"}
 
@@ -73,6 +81,30 @@ def label(_segmentation: Path | None) -> None:
           f"(target {TARGETS['label']})")
 
 
+def segment(_segmentation: Path | None) -> None:
+    """The built-in engine on phantom scans of the sizes that matter; each in a process of its own, for its memory."""
+    for name in SEGMENTED:
+        subprocess.run([sys.executable, __file__, "--segment-one", name], check=True)
+
+
+def segment_one(name: str) -> None:
+    """One scan: a phantom's on a coarse grid, its voxels repeated up to the wanted size, as only the size matters."""
+    contrast, shape, target = SEGMENTED[name]
+    phantom = Phantom(SpineSpec.typical(Level.T11, Level.S1))
+    spacing, axes = ((2.0, 2.0, 4.0), "PIR") if name == "MR" else ((2.5, 2.5, 2.5), "LPS")
+    coarse = phantom.image(phantom.grid(spacing, axes, margin=(90.0, 20.0, 20.0) if name == "MR" else 70.0), contrast)
+    at = [np.arange(n) * m // n for n, m in zip(shape, coarse.shape, strict=True)]
+    scale = np.diag([*np.array(coarse.shape) / shape, 1.0])
+    scan = Volume(coarse.array[np.ix_(*at)], coarse.ijk_to_ras @ scale)
+    engine = engine_named("builtin")
+    before = peak_gigabytes()
+    start = time.perf_counter()
+    found = engine.segment(scan, contrast)
+    print(f"segment: {name} {' x '.join(map(str, shape))} in {time.perf_counter() - start:.1f} s, "
+          f"{peak_gigabytes():.2f} GB of which {before:.2f} GB before (target {target}); "
+          f"{len(found.labeled.labels.levels)} of {len(phantom.spec.levels)} levels", flush=True)
+
+
 def run(segmentation: Path | None) -> None:
     """The whole command, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,14 +121,18 @@ def run(segmentation: Path | None) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path | None], None]] = {
-    "measure": measure, "linear": linear, "label": label, "run": run}
+    "measure": measure, "linear": linear, "label": label, "segment": segment, "run": run}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all without a name")
     parser.add_argument("--segmentation", type=Path, help="a real one for 'run' instead of the phantom")
+    parser.add_argument("--segment-one", choices=SEGMENTED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.segment_one:
+        segment_one(arguments.segment_one)
+        return
     for name in arguments.names or BENCHMARKS:
         BENCHMARKS[name](arguments.segmentation)
 

@@ -1,5 +1,7 @@
 """What a network that knows the truth, or is wrong in a certain way, would answer: probabilities from phantoms."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -8,7 +10,7 @@ from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
 from SpineAnalysisLib.segmentation.instances.field import Field
 from SpineAnalysisLib.segmentation.network.classes import RIM_MM, Class
-from SpineAnalysisLib.volume import LabelMap
+from SpineAnalysisLib.volume import LabelMap, Volume
 
 _CLASS_OF = {Kind.ARCH: Class.ARCH, Kind.DISC: Class.DISC, Kind.CANAL: Class.CANAL, Kind.CORD: Class.CORD}
 
@@ -57,3 +59,39 @@ def center_of(labels: LabelMap, structure: Structure) -> NDArray[np.floating]:
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2.0 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1))
+
+
+# Neighbors in the body are neighbors here, so that what lies between two voxels is read as one of the two.
+CODES = (Class.BACKGROUND, Class.ARCH, Class.RIM, Class.MARROW, Class.DISC, Class.SACRUM, Class.CANAL, Class.CORD)
+
+
+class Table:
+    """A session that reads the class of a pixel from its normalized intensity in the middle slice of the stack."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="stack")]
+
+    def run(self, _outputs: None, given: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        stack = given["stack"]
+        self.shapes.append(stack.shape)
+        assert stack.shape[1] == 7
+        assert stack.shape[2] % 16 == stack.shape[3] % 16 == 0
+        code = np.clip(np.rint(stack[:, 3] * 8.0), 0, 8).astype(int)
+        kinds = np.array([*(int(c) for c in CODES), Class.BACKGROUND])[code]
+        out = np.full((len(stack), 8, *stack.shape[2:]), 0.01, np.float32)
+        np.put_along_axis(out, kinds[:, None], 0.93, axis=1)
+        return [out]
+
+
+def scan_of(phantom: Phantom, spacing: tuple[float, float, float], axes: str,
+            rotation: NDArray[np.floating] | None = None) -> tuple[Volume, LabelMap]:
+    """A scan whose intensities tell the classes, and the truth on its grid."""
+    truth = phantom.labels(phantom.grid(spacing, axes, rotation, margin=12.0), split=True)
+    code_of = np.argsort([int(c) for c in CODES])
+    array = (code_of[classes_of(truth)] + 1).astype(np.int16) * 100
+    array[:2] = 0  # blank, as borders of scans are
+    array[-2:] = 900  # the brightest, as skin beside a coil is, so that percentiles are known
+    return Volume(array, truth.ijk_to_ras), truth

@@ -7,11 +7,10 @@ the real one finds is measured by ``Utilities/evaluate_segmentation.py``.
 import hashlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from network_answers import center_of, classes_of, dice, mask_of
+from network_answers import Table, center_of, dice, mask_of, scan_of
 from numpy.typing import NDArray
 
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
@@ -21,35 +20,10 @@ from SpineAnalysisLib.segmentation import builtin
 from SpineAnalysisLib.segmentation.builtin import ENGINE
 from SpineAnalysisLib.segmentation.hints import Hint, HintKind
 from SpineAnalysisLib.segmentation.network import predict
-from SpineAnalysisLib.segmentation.network.classes import Class
 from SpineAnalysisLib.segmentation.network.model import Network, load
 from SpineAnalysisLib.volume import LabelMap, Volume
 
 LEVELS = (Level.L3, Level.L4, Level.L5)
-# Neighbors in the body are neighbors here, so that what lies between two voxels is read as one of the two.
-CODES = (Class.BACKGROUND, Class.ARCH, Class.RIM, Class.MARROW, Class.DISC, Class.SACRUM, Class.CANAL, Class.CORD)
-
-
-class Table:
-    """A session that reads the class of a pixel from its normalized intensity in the middle slice of the stack."""
-
-    def __init__(self) -> None:
-        self.shapes: list[tuple[int, ...]] = []
-
-    def get_inputs(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(name="stack")]
-
-    def run(self, _outputs: None, given: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        stack = given["stack"]
-        self.shapes.append(stack.shape)
-        assert stack.shape[1] == 7
-        assert stack.shape[2] % 16 == stack.shape[3] % 16 == 0
-        code = np.clip(np.rint(stack[:, 3] * 8.0), 0, 8).astype(int)
-        kinds = np.array([*(int(c) for c in CODES), Class.BACKGROUND])[code]
-        out = np.full((len(stack), 8, *stack.shape[2:]), 0.01, np.float32)
-        np.put_along_axis(out, kinds[:, None], 0.93, axis=1)
-        return [out]
-
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
@@ -57,17 +31,6 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     network = Network(session, "0" * 64, {"version": "table"})
     monkeypatch.setattr(builtin, "load", lambda _path: network)
     return session
-
-
-def scan_of(phantom: Phantom, spacing: tuple[float, float, float], axes: str,
-            rotation: NDArray[np.floating] | None = None) -> tuple[Volume, LabelMap]:
-    """A scan whose intensities tell the classes, and the truth on its grid."""
-    truth = phantom.labels(phantom.grid(spacing, axes, rotation, margin=12.0), split=True)
-    code_of = np.argsort([int(c) for c in CODES])
-    array = (code_of[classes_of(truth)] + 1).astype(np.int16) * 100
-    array[:2] = 0  # blank, as borders of scans are
-    array[-2:] = 900  # the brightest, as skin beside a coil is, so that percentiles are known
-    return Volume(array, truth.ijk_to_ras), truth
 
 
 @pytest.fixture(scope="module")

@@ -78,10 +78,12 @@ class ResultFolder:
 
 
 @contextmanager
-def one_operation(scene: Any, name: str, replace: bool = False) -> Iterator[ResultFolder]:
+def one_operation(scene: Any, name: str, replace: bool = False, keep: Any | None = None) -> Iterator[ResultFolder]:
     """Add the nodes of an analysis as one step that can be undone; an exception takes out all that was added.
 
     :param replace: remove earlier results of the same name, once the new ones are complete.
+    :param keep: a node of theirs that the new ones were made from, such as a segmentation that was edited: it becomes
+        the user's own.
     """
     scene.SaveStateForUndo()
     scene.StartState(scene.BatchProcessState)
@@ -93,10 +95,20 @@ def one_operation(scene: Any, name: str, replace: bool = False) -> Iterator[Resu
         except BaseException:
             folder.discard()
             raise
+        if earlier and keep is not None:
+            _adopt(scene, keep)
         for item in earlier:
             _remove_results(scene, item)
     finally:
         scene.EndState(scene.BatchProcessState)
+
+
+def _adopt(scene: Any, node: Any) -> None:
+    """Make a node of an analysis one of the user's."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    for attribute in (ANALYSIS_ATTRIBUTE, ROLE_ATTRIBUTE):
+        node.RemoveAttribute(attribute)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), hierarchy.GetSceneItemID())
 
 
 def remove_results(scene: Any, name: str) -> None:

@@ -116,14 +116,16 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
 
 
 def finish(outcome: Outcome, scene: Any, name: str, volume_node: Any | None = None, anchors_node: Any | None = None,
-           progress: Progress = silent) -> ResultNodes:
+           progress: Progress = silent, edited: Any | None = None) -> ResultNodes:
     """Add what was found to the scene, in place of earlier results of the same name.
 
     :param anchors_node: point list of the vertebrae that people named, if the scene has one.
+    :param edited: the segmentation that it was found from: where that is one of the earlier results, which people have
+        edited, it stays.
     :raises Cancelled: by ``progress``; the scene is then as before.
     """
     return show(outcome.analysis, scene, image_node=volume_node, anchors_node=anchors_node, name=name, replace=True,
-                names=outcome.names, progress=progress)
+                keep=edited, names=outcome.names, progress=progress)
 
 
 def level_names(analysis: Analysis, told: bool = False) -> tuple[LevelName, ...]:

@@ -44,7 +44,7 @@ class ResultNodes:
 
 
 def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, anchors_node: Any | None = None,
-         name: str | None = None, replace: bool = False, names: Sequence[LevelName] = (),
+         name: str | None = None, replace: bool = False, keep: Any | None = None, names: Sequence[LevelName] = (),
          progress: Progress = silent) -> ResultNodes:
     """Add everything that an analysis found to a scene, in one operation that can be undone.
 
@@ -56,12 +56,13 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, ancho
     :param name: of the folder; ``None`` names it after the scan.
     :param names: how sure the levels are, for the scene to remember.
     :param replace: remove earlier results of the same name.
+    :param keep: one of their nodes that the analysis was made from, which stays.
     :raises Cancelled: when ``progress`` says so; the scene is then as before.
     """
     spine = analysis.spine
     image_name = image_node.GetName() if image_node is not None else spine.image.name if spine.image else ""
     title = name or f"Spine analysis: {image_name or spine.labels.name or 'segmentation'}"
-    with one_operation(scene, title, replace) as folder:
+    with one_operation(scene, title, replace, keep) as folder:
         step(progress, 0.0, "Showing the scan")
         if image_node is None and spine.image is not None:
             image_node = add_volume(folder, spine.image, spine.contrast)

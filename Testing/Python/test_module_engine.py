@@ -1,0 +1,90 @@
+"""Slicer's logic on a scan without a segmentation: an engine, help by points, edits that are measured."""
+
+import types
+
+import numpy as np
+import pytest
+import slicer
+from network_answers import Table, center_of, scan_of
+
+from Harness import slicer_application
+from SpineAnalysisLib.anatomy import Kind, Level, Structure
+from SpineAnalysisLib.errors import Cancelled, InputError
+from SpineAnalysisLib.mrml.hints import hints_from_node
+from SpineAnalysisLib.mrml.results import ANALYSIS_ATTRIBUTE, ResultFolder, find_result
+from SpineAnalysisLib.mrml.volumes import add_volume
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.segmentation import builtin
+from SpineAnalysisLib.segmentation.hints import HintKind
+from SpineAnalysisLib.segmentation.network.model import Network
+from SpineAnalysisLib.volume import LabelMap, Volume
+
+
+@pytest.fixture(scope="module")
+def scan() -> tuple[Volume, LabelMap]:
+    return scan_of(Phantom(SpineSpec.typical(Level.L4, Level.S1)), (1.0, 1.0, 4.0), "PSR")
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.setattr(builtin, "load", lambda _path: Network(Table(), "0" * 64, {"version": "table"}))
+    slicer_application.install()
+    slicer.mrmlScene.Clear()
+    import SpineAnalysis
+
+    return SpineAnalysis
+
+
+def volume_node(scan: Volume) -> object:
+    return add_volume(ResultFolder(slicer.mrmlScene, "mine"), scan, "T2")
+
+
+def test_a_scan_alone_is_segmented_measured_and_edited(module: types.ModuleType, scan: tuple[Volume, LabelMap]) -> None:
+    logic = module.SpineAnalysisLogic()
+    node = volume_node(scan[0])
+    first = logic.analyze(node)
+    assert {str(v.level) for v in first.spine.vertebrae} >= {"L4", "L5"}
+    assert first.provenance["engine"]["engine"] == "builtin"
+    name = f"Spine analysis: {node.GetName()}"
+    drawn = find_result(slicer.mrmlScene, name, "segmentation")
+    drawn.GetSegmentation().RemoveSegment("L4_L5_disc")
+    drawn.GetSegmentation().AddEmptySegment("", "my tumor")
+    again = logic.analyze(node, drawn)
+    assert again.provenance["engine"] is None
+    derived = [a.spine.labels.is_derived(a.spine.labels.values(Kind.DISC, Level.L4)) for a in (first, again)]
+    assert derived == [False, True], "the edited segmentation is measured, whose disc is gone"
+    assert slicer.mrmlScene.IsNodePresent(drawn), "what the user edited stays"
+    assert drawn.GetAttribute(ANALYSIS_ATTRIBUTE) is None
+    assert find_result(slicer.mrmlScene, name, "segmentation") is not drawn
+
+
+def test_points_of_the_scene_help(module: types.ModuleType, scan: tuple[Volume, LabelMap]) -> None:
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    between = center_of(scan[1], Structure(Kind.DISC, Level.L4))
+    points.AddControlPoint((between - [5.0, 0.0, 0.0]).tolist(), "merge: these are one")
+    shift = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = np.eye(4)
+    matrix[0, 3] = 5.0
+    slicer.util.updateTransformMatrixFromArray(shift, matrix)
+    points.SetAndObserveTransformNodeID(shift.GetID())
+    hint, = hints_from_node(points)
+    assert hint.kind is HintKind.MERGE
+    assert np.allclose(hint.points_RAS, [between])
+    points.SetNthControlPointLabel(0, "F-1")
+    node = volume_node(scan[0])
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="The point F-1 does not say what it means"):
+        module.SpineAnalysisLogic().analyze(node, hintsNode=points)
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+
+
+def test_cancel_and_failure_leave_the_scene_alone(module: types.ModuleType, scan: tuple[Volume, LabelMap]) -> None:
+    logic = module.SpineAnalysisLogic()
+    node = volume_node(scan[0])
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(Cancelled):
+        logic.analyze(node, progress=lambda fraction, _message: fraction < 0.2)
+    with pytest.raises(InputError, match="There is no engine magic"):
+        logic.analyze(node, engine="magic")
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert logic.engines()[0] == "builtin"
