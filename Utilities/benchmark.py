@@ -21,8 +21,8 @@ from SpineAnalysisLib.labeling.detections import Detection
 from SpineAnalysisLib.labeling.label import label as name_levels
 from SpineAnalysisLib.measurements.registry import families
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.phantoms.image import Contrast
 from SpineAnalysisLib.segmentation.registry import engine_named
-from SpineAnalysisLib.spine import Contrast
 from SpineAnalysisLib.volume import LabelMap, Volume
 
 SPACING_MM = 1.5
