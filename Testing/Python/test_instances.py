@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.phantoms import SpineSpec
+from SpineAnalysisLib.schemes import own_value
 from SpineAnalysisLib.schemes.apply import own_structures
 from SpineAnalysisLib.segmentation.hints import Hint, HintKind, hints_from_labels
 from SpineAnalysisLib.segmentation.instances.boundaries import borders, corrected
@@ -116,6 +117,22 @@ def test_without_a_sacrum_levels_are_assumed(lumbar: LabelMap, classes: NDArray[
     found = separate(field_of(cut, grid))
     assert found.levels == (Level.L2, Level.L3, Level.L4, Level.L5), "the lowest is the part of L4 that is in view"
     assert not found.sacrum
+
+
+def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Its first body looks like one more vertebra, but no disc follows where the scan goes on."""
+    taken = classes.copy()
+    taken[classes == Class.SACRUM] = 0
+    first = mask_of(lumbar, Kind.BODY, Level.S1)
+    taken[first] = Class.MARROW
+    field = field_of(taken, lumbar)
+    end = float(field.spacing[1] * field.values.shape[2])
+    found = separate(field, scan_end_mm=end + 40.0)
+    check_bodies(found, lumbar, least=0.95)
+    assert found.sacrum
+    assert dice(labels_of(found).mask([own_value(Structure(Kind.VERTEBRA, Level.S1))]), first) > 0.9
+    assert any("no disc lies below" in note for note in found.notes)
+    assert len(separate(field, scan_end_mm=end - 60.0).levels) == 6, "where the scan ends, a disc may follow"
 
 
 def test_an_unsure_body_is_named(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:

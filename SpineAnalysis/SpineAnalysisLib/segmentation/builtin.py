@@ -31,7 +31,8 @@ def segment(job: Job, model: Path | None = None) -> Segmented:
     ct = is_ct(job.volume, job.contrast)
     field = predict(job.volume, network, ct, lambda grid: guided.region(job.hints, grid), part(job.progress, 0.0, 0.75))
     step(job.progress, 0.75, "Telling vertebrae apart")
-    found = separate(field, job.hints)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in job.volume.shape])).reshape(3, -1).T
+    found = separate(field, job.hints, float(field.places_of(job.volume.to_ras(corners))[:, 1].max()))
     step(job.progress, 0.88, "Drawing the segmentation")
     labels = on_scan(found, job.volume)
     labeled = LabeledInput(labels, "spineanalysis", sentences(found.notes), False, "dural sac")

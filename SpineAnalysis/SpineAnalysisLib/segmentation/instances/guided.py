@@ -106,12 +106,12 @@ def removed(pieces: Pieces, field: Field, hints: Sequence[Hint]) -> Pieces:
         if not len(indices) or apart.min() > _NEAR_MM:
             raise InputError("There is no vertebra or disc where one was to be removed; put the point into it.")
         number = int(numbers[tuple(indices[apart.argmin()])])
-        pieces = _without_body(pieces, number) if number <= pieces.count else \
+        pieces = without_body(pieces, number) if number <= pieces.count else \
             replace(pieces, discs=np.where(pieces.discs == number - pieces.count, 0, pieces.discs).astype(np.uint8))
     return pieces
 
 
-def _without_body(pieces: Pieces, number: int) -> Pieces:
+def without_body(pieces: Pieces, number: int) -> Pieces:
     """Without one body and, of the two discs beside it, the one toward its end of the spine."""
     bodies, discs = pieces.bodies.copy(), pieces.discs.copy()
     bodies[bodies == number] = 0

@@ -28,6 +28,10 @@ SACRUM_MM3 = 4000.0
 """Less of it may be anything."""
 SACRUM_NEAR_MM = 30.0
 """The sacrum begins this near below the lowest body."""
+LUMBAR_MM3 = 12_000.0
+"""From here on a body is no cervical one."""
+ROOM_MM = 25.0
+"""Of scan below a body, in which a disc would show."""
 UNSURE = 0.6
 """Mean probability of a body below which it is doubtful."""
 KIND_OF_CLASS = {Class.MARROW: Kind.BODY, Class.RIM: Kind.BODY, Class.ARCH: Kind.ARCH, Class.DISC: Kind.DISC,
@@ -51,10 +55,11 @@ class Separated:
     notes: tuple[str, ...]
 
 
-def separate(field: Field, hints: Sequence[Hint] = ()) -> Separated:
+def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.inf) -> Separated:
     """Tell vertebrae, discs and arches apart, and name them provisionally.
 
     :param hints: what people have pointed at.
+    :param scan_end_mm: how far toward the feet the scan reaches, in the field's millimeters.
     :raises InputError: where there is no vertebra, or a hint fits nothing.
     """
     field = guided.added(field, hints)
@@ -73,6 +78,13 @@ def separate(field: Field, hints: Sequence[Hint] = ()) -> Separated:
     field = cleaned_tube(field, classes, pieces.bodies > 0)
     classes = field.classes()
     arches = arches_of(field, classes == Class.ARCH, pieces, column.curve)
+    if not sacrum.any() and _is_first_sacral(pieces, field, scan_end_mm):
+        sacrum = (pieces.bodies == pieces.count) | (arches == pieces.count)
+        arches[arches == pieces.count] = 0
+        field = field.with_class(sacrum, Class.SACRUM)
+        classes[sacrum] = Class.SACRUM
+        pieces = guided.without_body(pieces, pieces.count)
+        notes = (*notes, "the lowest vertebra was taken for the sacrum's first, as no disc lies below it")
     levels = tuple(chain_up(pieces.count, Level.L5)[::-1])
     labels = _drawn(classes, pieces, arches, sacrum, levels)
     field = field.without((classes > 0) & (labels == 0))
@@ -104,6 +116,16 @@ def _sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> tuple[M
         return np.zeros_like(mask), ("a sacrum was seen, but not next to the lowest vertebra: a vertebra between them "
                                      "may have been missed",)
     return kept, ()
+
+
+def _is_first_sacral(pieces: Pieces, field: Field, scan_end_mm: float) -> bool:
+    """Whether the lowest body is the sacrum's: as large as lumbar ones, without a disc below, where one would show."""
+    if pieces.count < 3 or (pieces.discs == pieces.count + 1).any():
+        return False
+    lowest = pieces.bodies == pieces.count
+    end = (np.flatnonzero(lowest.any(axis=(0, 2)))[-1] + 1) * field.spacing[1]
+    large = np.count_nonzero(lowest) * field.spacing.prod() > LUMBAR_MM3
+    return bool(large and scan_end_mm - end > ROOM_MM)
 
 
 def _drawn(classes: NDArray[np.uint8], pieces: Pieces, arches: NDArray[np.uint8], sacrum: Mask,
