@@ -30,6 +30,8 @@ _ALONE = 4.0
 """Cost of a single border with more than a vertebra below it."""
 _DENS_GAP_MM = 24.0
 """Where vertebrae are lower than this, the first one may be the axis, which with its dens is as tall as two."""
+_SEEN = int(4.0 / STEP_MM)
+"""A disc that a border lies in shows this near to it."""
 _INNER = 0.3
 """Share of a body's height at either end in which its discs may reach."""
 _BLUR_MM = 1.5
@@ -83,7 +85,10 @@ def borders(disc: FloatArray) -> FloatArray:
         cost = _within(inner, back[fits], here)
         best[here, fits] = chain[np.arange(len(fits)), came] + worth[here] - cost
         origin[here, fits] = came
-    return _traced(best, origin, gaps, _last_costs(count, gaps)) * STEP_MM
+    found = _traced(best, origin, gaps, _last_costs(count, gaps))
+    while found.size and disc[max(int(found[-1]) - _SEEN, 0):int(found[-1]) + _SEEN + 1].max() < _DISC_SHARE:
+        found = found[:-1]  # below the last disc, the sacrum's parts are fused
+    return found * STEP_MM
 
 
 def _change(gaps: NDArray[np.integer]) -> FloatArray:
