@@ -157,7 +157,7 @@ def _compare(outcome: Outcome, wanted: Mapping[int, Mask], predicted: Mapping[Le
             pair.distance_mm = surface_distance(wanted[number], predicted[levels[column]], grid.spacing)
             both += 2 * shared[row, column]
             total += their[column]
-        outcome.found += pair.dice > FOUND_DICE
+        outcome.found += int(pair.dice > FOUND_DICE)
         outcome.pairs.append(pair)
     outcome.dice = round(both / max(total, 1.0), 4)
     outcome.distance_mm = _mean([p.distance_mm for p in outcome.pairs if p.distance_mm is not None])
@@ -166,10 +166,10 @@ def _compare(outcome: Outcome, wanted: Mapping[int, Mask], predicted: Mapping[Le
     for column, level in enumerate(levels):
         if column in matched.values():
             continue
-        ignored = (np.count_nonzero(predicted[level] & dropped) > 0.5 * their[column]
-                   or _is_beyond(_center(predicted[level], grid), centers))
-        outcome.ignored += ignored
-        outcome.false += not ignored
+        ignored = bool(np.count_nonzero(predicted[level] & dropped) > 0.5 * their[column]
+                       or _is_beyond(_center(predicted[level], grid), centers))
+        outcome.ignored += int(ignored)
+        outcome.false += int(not ignored)
 
 
 def _center(mask: Mask, grid: Volume) -> NDArray[np.floating]:
