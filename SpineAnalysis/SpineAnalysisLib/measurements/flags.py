@@ -29,6 +29,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "disc_label_short": (_POOR, "the disc's label does not reach the rims of the endplates, so nothing beyond is seen"),
     "side_near_midline": (_GOOD, "the herniation's middle lies near the line between two zones"),
     "canal_not_labeled": (_LIMITED, "no canal is labeled here"),
+    "modic_needs_t1": (_POOR, "the marrow's type needs a T1 scan besides the T2 scan"),
+    "modic_needs_t2": (_POOR, "the marrow's type needs a T2 scan besides the T1 scan"),
     "no_free_csf": (_POOR, "too little of the canal is seen to know the signal of the fluid"),
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),

@@ -60,6 +60,7 @@ def build_solids(chain: Chain, canal: Canal) -> list[Solid]:
         solids += [arch_solid(arches[number], below, _disc_height(chain, number)), *body_solids(body)]
         if number >= len(chain.bodies) - 1 and chain.tail:
             solids.append(ala_solid(body))
+    solids += [part for joint in chain.joints for part in modic_solids(joint)]
     solids += [_tube_solid(Structure(Kind.CANAL), tube, canal.width, canal.depth, "csf", "dura") for tube in pieces]
     solids += [part for joint in chain.joints if (part := herniation_solid(joint)) is not None]
     if canal.cord_width.any():
@@ -180,6 +181,25 @@ class DiscShape:
         bone = [body_distance(body)(*np.moveaxis(body.frame.to_frame(points), -1, 0))
                 for body in (self.joint.upper, self.joint.lower)]
         return np.maximum.reduce(np.broadcast_arrays(side, vertical, -e, -bone[0], -bone[1]))
+
+
+MODIC_MM = 9.0  # how far a change in the marrow reaches from the endplate
+
+
+def modic_solids(joint: Joint) -> list[Solid]:
+    """Changed marrow next to the endplates, over the middle two thirds of their width and their back two thirds."""
+    out = []
+    for body, sign in ((joint.upper, -1), (joint.lower, 1)) if joint.spec.modic else ():
+        spec, whole = body.spec, body_distance(body)
+
+        def changed(x: Vector, y: Vector, z: Vector, body: Body = body, sign: int = sign,
+                    whole: Distance = whole) -> Vector:
+            away = sign * (body.endplate_z(sign, x, y) - z)
+            side = np.maximum(np.abs(x) - body.spec.width / 3, y - body.spec.depth / 6)
+            return np.maximum.reduce(np.broadcast_arrays(whole(x, y, z) + 1.1, away - MODIC_MM, side))
+        half = np.array([spec.width / 2, spec.depth / 2, max(spec.height_anterior, spec.height_posterior) / 2]) + 1
+        out.append(Solid(None, body.frame, -half, half, changed, ((0.0, f"modic{joint.spec.modic}"),)))
+    return out
 
 
 def disc_solids(joint: Joint) -> list[Solid]:

@@ -94,6 +94,7 @@ class JointSpec:
     :param bulge: how far the disc reaches behind the line of the rims, mm, unless the canal is in its way.
     :param bulge_around: the same all around, unless the canal is in its way.
     :param herniation: takes the place of canal; the exact sizes of the canal are not known there.
+    :param modic: type (1 to 3) of the change in the marrow next to both endplates, in an image; 0 for none.
     :param degeneration: 1 (bright nucleus) to 5 (black disc).
     """
 
@@ -110,6 +111,7 @@ class JointSpec:
     bulge: float = 0.0
     bulge_around: float = 0.0
     herniation: Herniation | None = None
+    modic: int = 0
     degeneration: int = 2
 
 
