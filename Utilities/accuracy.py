@@ -21,7 +21,8 @@ RELATIVE = ("mm2", "mm3")
 def errors(name: str, spacing: tuple[float, float, float]) -> Iterator[tuple[str, float, bool]]:
     """Key, error, and whether the stated uncertainty covers it, of every record with an exact answer."""
     phantom = preset(name)
-    analysis = analyze(None, phantom.labels(phantom.grid(spacing)))
+    grid = phantom.grid(spacing)
+    analysis = analyze(phantom.image(grid, "T2"), phantom.labels(grid), contrast="T2")
     for truth in phantom.truth():
         record = analysis.measurement(truth.key, str(truth.level), truth.side)
         if record is not None and record.value is not None:

@@ -132,6 +132,8 @@ class Kind(Enum):
     RIB = "rib"
     HIP = "hip bone"
     FEMUR = "femur"
+    ERECTOR = "erector spinae"
+    ILIOPSOAS = "iliopsoas"
 
     @property
     def is_bone(self) -> bool:

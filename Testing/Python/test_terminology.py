@@ -27,6 +27,7 @@ for entries in concepts["SCT"].values():
 ELSEWHERE = {
     "360499006": "Intervertebral disc",  # SNOMED CT, as TotalSegmentator's MR labels use it
     "3572006": "Vertebral body",  # SlicerTotalSegmentator, totalsegmentator_snomed_mapping.csv
+    "44947003": "Erector spinae muscle", "68455001": "Iliopsoas muscle",  # the same
     "37554007": "Spinal dura mater",  # AAPM TG-263's ThecalSac
     "48535007": "First rib", "78247007": "Second rib", "25888004": "Third rib", "25523003": "Fourth rib",
     "15339008": "Fifth rib", "59558009": "Sixth rib", "24915002": "Seventh rib", "5953002": "Eighth rib",

@@ -31,6 +31,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "canal_not_labeled": (_LIMITED, "no canal is labeled here"),
     "modic_needs_t1": (_POOR, "the marrow's type needs a T1 scan besides the T2 scan"),
     "modic_needs_t2": (_POOR, "the marrow's type needs a T2 scan besides the T1 scan"),
+    "muscle_cut": (_LIMITED, "the muscle reaches the border of the scan or of its label here"),
+    "muscle_label_without_fat": (_GOOD, "fat between and around the bellies counts only as far as the label holds it"),
     "no_free_csf": (_POOR, "too little of the canal is seen to know the signal of the fluid"),
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),

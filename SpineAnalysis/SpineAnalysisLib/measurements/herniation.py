@@ -37,6 +37,8 @@ SAMPLED_SHARE = 0.04
 PIXEL_MM = 0.5
 CANAL_KINDS = (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)
 
+_LABELS = {NONE: "normal", BULGE: "bulging", PROTRUSION: "herniation", EXTRUSION: "herniation",
+           SEQUESTRATION: "herniation"}
 _SEVERITY = {NONE: Severity.NORMAL, BULGE: Severity.MILD, PROTRUSION: Severity.MODERATE, EXTRUSION: Severity.SEVERE,
              SEQUESTRATION: Severity.SEVERE}
 
@@ -122,7 +124,7 @@ def _kind(edge: Margin, moved: Displacement, flags: tuple[str, ...]) -> Measurem
     flags = (*flags, NEAR_CUTOFF) if moved.close else flags
     text = f"{moved.share:.0%} of the circumference" if moved.kind in (NONE, BULGE) else f"{moved.depth:.1f} mm deep"
     return Measurement("herniation_type", edge.space.motion.segment, float(moved.kind), "1", None, None,
-                       quality_of(flags), flags, (Grade(word, text, FARDON, _SEVERITY[moved.kind]),),
+                       quality_of(flags), flags, (Grade(_LABELS[moved.kind], text, FARDON, _SEVERITY[moved.kind]),),
                        _outline(edge, moved), None, word)
 
 

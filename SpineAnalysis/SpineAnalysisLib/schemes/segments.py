@@ -15,7 +15,8 @@ from .tables import SCHEMES, own_value
 
 # From the general to the specific: where segments overlap, the later kind is what the voxel is.
 _SPECIFICITY = (
-    Kind.HIP, Kind.FEMUR, Kind.RIB, Kind.CANAL_CONTENT, Kind.VERTEBRA, Kind.CANAL, Kind.DURAL_SAC, Kind.DISC, Kind.ARCH,
+    Kind.ERECTOR, Kind.ILIOPSOAS, Kind.HIP, Kind.FEMUR, Kind.RIB, Kind.CANAL_CONTENT, Kind.VERTEBRA, Kind.CANAL,
+    Kind.DURAL_SAC, Kind.DISC, Kind.ARCH,
     Kind.SPINOUS_PROCESS, Kind.TRANSVERSE_PROCESS, Kind.SUPERIOR_ARTICULAR_PROCESS, Kind.INFERIOR_ARTICULAR_PROCESS,
     Kind.BODY, Kind.ENDPLATE, Kind.CORD,
 )

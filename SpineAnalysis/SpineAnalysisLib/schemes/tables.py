@@ -52,7 +52,7 @@ def _paired(kind: Kind, left: int, right: int) -> dict[int, Structure]:
 _OWN_BLOCKS = {kind: 1000 + 100 * index for index, kind in enumerate((
     Kind.VERTEBRA, Kind.BODY, Kind.ARCH, Kind.SPINOUS_PROCESS, Kind.TRANSVERSE_PROCESS, Kind.SUPERIOR_ARTICULAR_PROCESS,
     Kind.INFERIOR_ARTICULAR_PROCESS, Kind.ENDPLATE, Kind.DISC, Kind.CORD, Kind.CANAL, Kind.DURAL_SAC,
-    Kind.CANAL_CONTENT, Kind.RIB, Kind.HIP, Kind.FEMUR))}
+    Kind.CANAL_CONTENT, Kind.RIB, Kind.HIP, Kind.FEMUR, Kind.ERECTOR, Kind.ILIOPSOAS))}
 _OWN_SIDES: dict[Side | None, int] = {None: 0, "left": 30, "right": 60}
 
 
@@ -66,7 +66,8 @@ def _own_table() -> dict[int, Structure]:
     levels: dict[Kind, list[Level | None]] = {kind: [None, *Level] for kind in (*VERTEBRA_KINDS, Kind.CORD)}
     levels[Kind.DISC] = [None, *(level for level in Level if Level.C1 < level < Level.S1)]
     levels[Kind.RIB] = [level for level in Level if level.region is Region.THORACIC]
-    sides: dict[Kind, tuple[Side | None, ...]] = dict.fromkeys((Kind.RIB, Kind.HIP, Kind.FEMUR), ("left", "right"))
+    sides: dict[Kind, tuple[Side | None, ...]] = dict.fromkeys(
+        (Kind.RIB, Kind.HIP, Kind.FEMUR, Kind.ERECTOR, Kind.ILIOPSOAS), ("left", "right"))
     sides |= dict.fromkeys((Kind.TRANSVERSE_PROCESS, Kind.SUPERIOR_ARTICULAR_PROCESS, Kind.INFERIOR_ARTICULAR_PROCESS),
                            (None, "left", "right"))
     table = {}
@@ -114,6 +115,7 @@ _TOTALSEGMENTATOR = {
     **_vertebrae(_run(Level.L1, Level.L5, 31, -1) | _run(Level.T1, Level.T12, 43, -1)
                  | _run(Level.C1, Level.C7, 50, -1)),
     **_paired(Kind.FEMUR, 75, 76), **_paired(Kind.HIP, 77, 78), 79: Structure(Kind.CANAL_CONTENT),
+    **_paired(Kind.ERECTOR, 86, 87), **_paired(Kind.ILIOPSOAS, 88, 89),
     **{value: Structure(Kind.RIB, level, "left") for level, value in _run(Level.T1, Level.T12, 92).items()},
     **{value: Structure(Kind.RIB, level, "right") for level, value in _run(Level.T1, Level.T12, 104).items()},
 }

@@ -1,10 +1,10 @@
 """SNOMED CT codes of structures.
 
 Codes and meanings are those of DICOM (context groups 7603 for vertebrae, 7604 for discs, and others), of Slicer's
-TotalSegmentator extension (ribs, vertebral body, hip) and, for the dural sac, of AAPM TG-263.  Where SNOMED CT has no
-code for a structure at one level, the type is the general one and the level's vertebra is the anatomic region, so that
-the codes alone say which it is.  Only the numeric variants T13 and L6 have no code of their own at all: they are a
-vertebra with the thoracic or the lumbar spine as its region, and the name tells the rest.
+TotalSegmentator extension (ribs, vertebral body, hip, muscles) and, for the dural sac, of AAPM TG-263.  Where SNOMED
+CT has no code for a structure at one level, the type is the general one and the level's vertebra is the anatomic
+region, so that the codes alone say which it is.  Only the numeric variants T13 and L6 have no code of their own at all:
+they are a vertebra with the thoracic or the lumbar spine as its region, and the name tells the rest.
 """
 
 from dataclasses import dataclass
@@ -96,6 +96,8 @@ _TYPES = {
     Kind.RIB: RIB,
     Kind.HIP: Code("29836001", "Hip"),
     Kind.FEMUR: Code("71341001", "Femur"),
+    Kind.ERECTOR: Code("44947003", "Erector spinae muscle"),
+    Kind.ILIOPSOAS: Code("68455001", "Iliopsoas muscle"),
 }
 
 # DICOM has a second code for the lowest disc.

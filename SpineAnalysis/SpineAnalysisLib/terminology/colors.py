@@ -24,7 +24,7 @@ _DISC_HUES = (0.54, 0.61)  # from the neck to the sacrum
 _OTHERS = {
     Kind.CANAL: (0.24, 0.70, 0.56), Kind.DURAL_SAC: (0.47, 0.83, 0.72), Kind.CORD: (0.98, 0.83, 0.24),
     Kind.CANAL_CONTENT: (0.72, 0.82, 0.55), Kind.RIB: (0.86, 0.83, 0.74), Kind.HIP: (0.78, 0.72, 0.62),
-    Kind.FEMUR: (0.70, 0.66, 0.60),
+    Kind.FEMUR: (0.70, 0.66, 0.60), Kind.ERECTOR: (0.72, 0.33, 0.29), Kind.ILIOPSOAS: (0.66, 0.38, 0.36),
 }
 
 _USUAL = [level for level in Level if not level.is_variant]

@@ -14,7 +14,8 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _SIDES: dict[str, Side] = {"left": "left", "right": "right"}
 _FILLERS = frozenset({"the", "of", "and", "vertebra", "vertebrae", "vertebral", "spine", "spinal", "bone", "structure",
-                      "process", "processes", "segment", "segmentation", "label", "mask", "level", "intervertebral"})
+                      "process", "processes", "muscle", "segment", "segmentation", "label", "mask", "level",
+                      "intervertebral"})
 
 # Words that name a kind, each phrase as a set; the first phrase that is all there wins, so longer ones come first.
 _PHRASES: tuple[tuple[frozenset[str], Kind], ...] = tuple((frozenset(words.split()), kind) for words, kind in (
@@ -29,10 +30,12 @@ _PHRASES: tuple[tuple[frozenset[str], Kind], ...] = tuple((frozenset(words.split
     ("disc", Kind.DISC), ("discs", Kind.DISC), ("disk", Kind.DISC), ("disks", Kind.DISC), ("ivd", Kind.DISC),
     ("canal", Kind.CANAL), ("cord", Kind.CORD),
     ("rib", Kind.RIB), ("hip", Kind.HIP), ("femur", Kind.FEMUR),
+    ("erector spinae", Kind.ERECTOR), ("autochthon", Kind.ERECTOR), ("iliopsoas", Kind.ILIOPSOAS),
 ))
 
 _GREATEST = {"c": 7, "t": 13, "th": 13, "l": 6, "s": 5}  # of the level numbers
-_TOGETHER = frozenset({Kind.RIB, Kind.HIP, Kind.FEMUR})  # kinds of which a name without a side means both
+_TOGETHER = frozenset({Kind.RIB, Kind.HIP, Kind.FEMUR, Kind.ERECTOR, Kind.ILIOPSOAS})
+"""Kinds of which a name without a side means both."""
 
 
 def _level(word: str) -> Level | None:
