@@ -249,3 +249,11 @@ def test_the_top_of_the_pelvis_counts_where_it_is_not_cut() -> None:
     assert (mark.name, mark.level) == ("pelvis", Level.L4)
     assert mark.at_RAS[2] == pytest.approx(118.0, abs=4.0)
     assert landmarks(columns((HIP, (0, 99), 4))) == ()
+
+
+def test_a_vertebra_that_the_image_cuts_is_not_missed() -> None:
+    levels = levels_between(Level.L1, Level.L4)
+    found = moved(chain(levels), 0.0)
+    mark = Landmark("conus", found[0].center_RAS - np.array([0.0, 0.0, 8.0]), Level.L1, 0.25, 0.5)
+    assert list(label(found, room_above_mm=35.0, room_below_mm=42.0, landmarks=[mark]).levels) == levels
+    assert label(found, room_above_mm=35.0, room_below_mm=120.0, landmarks=[mark]).levels[-1] is Level.L5

@@ -171,10 +171,14 @@ def _last(room_mm: float | None) -> FloatArray:
 
 
 def _beyond(room_mm: float | None, above: bool) -> FloatArray:
-    """(S, L) of a chain that ends at a level although the image goes on: vertebrae there would have been missed."""
+    """(S, L) of a chain that ends at a level although the image goes on: vertebrae that are whole in there were missed.
+    """
     if room_mm is None:
         return np.zeros((len(SIZES), len(STATES)))
-    heights = np.where([level.is_variant or level is Level.S1 for level in Level], 0.0, level_pitch())
-    fit = np.cumsum(heights) if above else np.cumsum(heights[::-1])[::-1]
-    there = np.minimum(fit - heights, room_mm / SIZES[:, None])  # mm of spine that the image could show
-    return np.asarray(np.log(MISSED) * np.floor(there / heights[Level.T9 - 1] + 1e-9))[:, LEVEL_INDEX]
+    onward = -1 if above else 1
+    heights = np.where([v.is_variant or v is Level.S1 for v in Level], 0.0, level_pitch())[::onward]
+    ends = np.cumsum(heights)
+    reach = ends - ends[:, None] + heights[:, None] / 2.0  # from each level's center to the far end of each further one
+    further = np.triu(np.ones_like(reach, bool), 1) & (heights > 0.0)
+    missed = (further & (SIZES[:, None, None] * reach <= room_mm)).sum(axis=2)[:, ::onward]
+    return np.asarray(np.log(MISSED) * missed)[:, LEVEL_INDEX]
