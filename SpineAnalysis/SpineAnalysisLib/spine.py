@@ -240,7 +240,8 @@ class Spine:
         :param contrast: one, or several that will do.
         :param at: (N, 3) RAS of the place; only scans that show it count, and the scan comes as it lies there.
         :param plane_normal: (3,) of the plane to look at; without, the sagittal plane.
-        :return: of those that show most of the spine (or the place), the sharpest in that plane; of equals the first.
+        :return: of those that show most of the spine (or the place), the sharpest in that plane, of equals the first;
+            one that had to be registered only where no other shows as much.
         """
         wanted = {contrast} if isinstance(contrast, str) else set(contrast)
         found = [scan for scan in self.scans if scan.contrast in wanted]
@@ -248,10 +249,11 @@ class Spine:
         if at is not None:
             place = np.atleast_2d(at)
             here = [scan.near(place.mean(axis=0)) for scan in found]
-            return min((scan for scan in here if scan.shows(place) >= SHOWN), key=lambda scan: scan.blur_mm(normal),
-                       default=None)
+            return min((scan for scan in here if scan.shows(place) >= SHOWN),
+                       key=lambda scan: (scan.alignment == "registered", scan.blur_mm(normal)), default=None)
         centers = np.array([v.frame.origin for v in self.vertebrae])
-        return min(found, key=lambda scan: (-round(10 * scan.shows(centers)), scan.blur_mm(normal)), default=None)
+        return min(found, key=lambda scan: (-round(10 * scan.shows(centers)), scan.alignment == "registered",
+                                            scan.blur_mm(normal)), default=None)
 
     @cached_property
     def _right(self) -> FloatArray:

@@ -25,8 +25,9 @@ AROUND_MM = 10.0
 _THINNED_MM = 1.5
 _POINTS, _FEW_POINTS = 6_000, 2_500
 _FEW_ROUNDS = 3
-_LOCAL_SHOWN = 0.8
-"""A vertebra is registered by itself where the scan shows this share of its surroundings."""
+_LOCAL_SHOWN = 0.6
+"""A vertebra is registered by itself where the scan shows this share of its surroundings (sagittal scans leave out the
+ends of transverse processes)."""
 
 LEAST_LOCAL = 0.5
 """A vertebra whose fit agrees less than this share of the usual lies where one of the scans shows little but noise."""
@@ -39,7 +40,7 @@ UNIQUE = 1.25
 MOST_RESIDUAL_MM = 2.0
 """Neighboring vertebrae that disagree by more about where the scan lies are not those of the reference."""
 LEAST_AGREEMENT, MOST_MOVED_MM = 0.04, 5.0
-"""A scan that shows no two vertebrae to be compared has to agree by so much, so near to where it lay."""
+"""A scan that shows no two vertebrae to be compared has to agree by so much, so near to where its frame puts it."""
 AS_IS_MM = 1.5
 """A scan in the scanner's frame is used as it is where the best fit is not farther off than this (across its slices:
 half a slice), which is about what chemical shift and the fit's own error make."""
@@ -168,7 +169,8 @@ def _aligned(reference: _Reference, scan: VisitScan, known: Sequence[tuple[str, 
                          "about where it lies; check that both show the same patient, and leave it out if not.")
     off = displacement(best.motion, start, sample.points_RAS[::50])
     moved = float(np.linalg.norm(off, axis=1).mean())
-    if residual is None and (best.agreement < LEAST_AGREEMENT or moved > MOST_MOVED_MM):
+    in_frame = any(start is motion for _, motion in known)
+    if residual is None and (not in_frame or best.agreement < LEAST_AGREEMENT or moved > MOST_MOVED_MM):
         raise InputError(f"{title} shows too little of the segmented spine, or another one, to tell where it lies; "
                          "leave it out, or pass a segmentation of it too.")
     unmoved = any(start is motion for _, motion in known[:1])
@@ -212,7 +214,7 @@ def _best(reference: _Reference, moving: Moving, starts: Sequence[FloatArray]
         if inside.sum() >= MIN_POINTS:
             points = reference.points[inside]
             rough = fit(Sample.of(reference.scan, points, _FEW_POINTS), moving, start, _FEW_ROUNDS)
-            found.append((rough.agreement, points, start, rough))
+            found.append((rough.agreement * len(points), points, start, rough))  # few points agree easily
     if not found:
         return None
     _, points, start, rough = max(found, key=lambda each: each[0])
