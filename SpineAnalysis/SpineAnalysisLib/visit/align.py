@@ -177,7 +177,8 @@ def _aligned(reference: _Reference, scan: VisitScan, known: Sequence[tuple[str, 
     if unmoved and _small(off, scan.volume, reference.scan):
         return Scan(scan.volume, "", scan.contrast, alignment="same frame",
                     residual_mm=moved), start
-    motions = tuple(LocalMotion(v.frame.origin, found.motion @ np.linalg.inv(best.motion)) for v, found in local)
+    motions = tuple(LocalMotion(v.frame.origin, found.motion @ np.linalg.inv(best.motion))
+                    for v, found in _agreeing(local))
     return Scan(scan.volume.transformed(best.motion), "", scan.contrast, alignment="registered", residual_mm=residual,
                 motions=motions), best.motion
 
@@ -237,10 +238,22 @@ def _local(reference: _Reference, moving: Moving, motion: FloatArray) -> list[tu
 
 
 def _disagreement(local: Sequence[tuple[Vertebra, Fit]]) -> float | None:
-    """How far neighbors' fits differ half way between them, mm, root mean square."""
-    off = [displacement(a.motion, b.motion, (upper.frame.origin + lower.frame.origin)[None] / 2.0)
-           for (upper, a), (lower, b) in zip(local, local[1:], strict=False)]
-    return float(np.sqrt(np.square(off).sum(axis=-1).mean())) if off else None
+    """How far neighbors' fits differ half way between them, mm, in the middle of all pairs."""
+    off = _between(local)
+    return float(np.median(off)) if off else None
+
+
+def _between(local: Sequence[tuple[Vertebra, Fit]]) -> list[float]:
+    """The same for each pair of neighbors."""
+    return [float(np.linalg.norm(displacement(
+        a.motion, b.motion, (upper.frame.origin + lower.frame.origin)[None] / 2.0)))
+        for (upper, a), (lower, b) in zip(local, local[1:], strict=False)]
+
+
+def _agreeing(local: Sequence[tuple[Vertebra, Fit]]) -> list[tuple[Vertebra, Fit]]:
+    """Without those that none of their neighbors agrees with, as may be at the border of a scan."""
+    off = _between(local)
+    return [each for i, each in enumerate(local) if min(off[max(i - 1, 0):i + 1], default=0.0) <= MOST_RESIDUAL_MM]
 
 
 def _small(off: FloatArray, *volumes: Volume) -> bool:
