@@ -1,6 +1,7 @@
 """Draws the pictures that the README and the Extensions Index show, from the project's own phantom.
 
-Needs Chromium, without a display.  Run by hand: ``python Utilities/screenshots.py``.
+The panel is drawn by the tests' stand-in for Slicer's application, with the views as slicer-core draws them.  The
+report needs Chromium.  Run by hand, without a display: ``python Utilities/screenshots.py [panel|report]``.
 """
 
 import shutil
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "Resources" / "Screenshots"
+REPOSITORY = Path(__file__).resolve().parents[1]
+FOLDER = REPOSITORY / "Resources" / "Screenshots"
 WIDTH, HEIGHT = 1100, 1560
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars")
@@ -37,6 +39,49 @@ def report_picture(folder: Path, target: Path) -> None:
     Image.open(shot).convert("RGB").save(target, optimize=True)
 
 
+def panel_pictures(target: Path) -> None:
+    """Every step of the panel after a run, and the whole window in light and dark."""
+    sys.path[:0] = [str(REPOSITORY / "Testing"), str(REPOSITORY / "SpineAnalysis")]
+    import slicer
+
+    from Harness import workspace
+
+    frame, widget = workspace.open_panel(REPOSITORY / "SpineAnalysis" / "SpineAnalysis.py")
+    ui, panel = widget.ui, widget.panel
+    slicer.mrmlScene.Clear()
+    workspace.settle()
+    scan, segmentation = widget.logic.loadSample()
+    scan.SetName("T2 sagittal")
+    ui.volumeSelector.setCurrentNode(scan)
+    workspace.settle()
+    panel.turn_to(panel.SCAN)
+    workspace.panel_picture(frame, target / "panel_1_scan.png")
+    panel.turn_to(panel.SEGMENT)
+    widget._parameterNode.source = "engine"
+    workspace.panel_picture(frame, target / "panel_2_segment.png")
+    ui.existingRadio.click()
+    ui.segmentationSelector.setCurrentNode(segmentation)
+    workspace.settle()
+    ui.runButton.click()
+    panel.turn_to(panel.LABEL)
+    workspace.panel_picture(frame, target / "panel_3_label.png")
+    panel.turn_to(panel.MEASURE)
+    rows = [ui.overviewTable.item(row, 0).text() for row in range(ui.overviewTable.rowCount)]
+    ui.overviewTable.setCurrentCell(rows.index("L4-L5"), 1)
+    workspace.panel_picture(frame, target / "panel_4_measure.png")
+    workspace.workspace_picture(frame, target / "panel.png")
+    panel.turn_to(panel.REPORT)
+    workspace.panel_picture(frame, target / "panel_5_report.png")
+    workspace.use_dark_theme()
+    panel.turn_to(panel.MEASURE)
+    workspace.panel_picture(frame, target / "panel_dark.png", height=560)
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        report_picture(Path(scratch), FOLDER / "report.png")
+    wanted = sys.argv[1:] or ["panel", "report"]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if "panel" in wanted:
+        panel_pictures(FOLDER)
+    if "report" in wanted:
+        with tempfile.TemporaryDirectory() as scratch:
+            report_picture(Path(scratch), FOLDER / "report.png")

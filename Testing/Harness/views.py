@@ -15,7 +15,7 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     def __init__(self):
         super().__init__()
-        self._logic, self._scene = None, None
+        self._logic, self._scene, self._slices = None, None, {}
 
     def setMRMLScene(self, scene):
         self._scene = scene
@@ -35,6 +35,16 @@ class qSlicerLayoutManager(QtCore.QObject):
     def setLayout(self, layout):
         if layout != self._node().GetViewArrangement():
             self._node().SetViewArrangement(layout)
+            self._make_slice_logics()
             self.layoutChanged.emit(layout)
+
+    def _make_slice_logics(self):
+        """As slice widgets do: a logic for each slice view, which makes its composite node."""
+        for index in range(self._scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+            node = self._scene.GetNthNodeByClass(index, "vtkMRMLSliceNode")
+            if node.GetID() not in self._slices:
+                logic = self._slices[node.GetID()] = slicer.vtkMRMLSliceLogic()
+                logic.SetMRMLScene(self._scene)
+                logic.SetSliceNode(node)
 
     layout = Property(int, lambda self: self._node().GetViewArrangement(), setLayout)

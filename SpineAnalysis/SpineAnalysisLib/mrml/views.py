@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from ..analysis import Analysis
-from ..geometry.frames import Frame, unit
+from ..geometry.frames import Frame, reject, unit
 from ..measurements.record import Measurement, Severity
 from ..spine import Spine
 from ..volume import FloatArray
@@ -60,6 +60,18 @@ def look_at(slice_node: Any, plane: Frame) -> None:
     slice_node.AddSliceOrientationPreset(_ORIENTATION, slicer.util.vtkMatrixFromArray(matrix[:3, :3]))
     slice_node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
     slice_node.UpdateMatrices()
+
+
+def upright(plane: Frame, anatomy: Frame) -> Frame:
+    """A plane along the spine turned within itself: the head is up, and the patient's front or right is left.
+
+    :param anatomy: tells where front and right are.
+    """
+    up = unit(reject(np.array([0.0, 0.0, 1.0]), plane.superior))
+    aside = np.cross(up, plane.superior)
+    toward = max((float(aside @ axis) for axis in (anatomy.anterior, anatomy.right)), key=abs)
+    aside = aside if toward > 0 else -aside
+    return Frame(plane.origin, aside, up, np.cross(aside, up))
 
 
 def jump_to(markup_node: Any, slice_node: Any) -> bool:

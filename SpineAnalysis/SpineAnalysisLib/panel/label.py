@@ -144,7 +144,7 @@ class LabelStep:
 
 def _note(names: tuple[LevelName, ...], anchored: bool) -> str:
     if not names:
-        return _("Run the analysis first (step 2).")
+        return _("Run the analysis first (in the tab Segment).")
     if anchored:
         return _("Counted from the vertebra that you named.")
     if any(name.provisional for name in names):

@@ -80,6 +80,8 @@ class MeasureStep:
         before = table.blockSignals(True)
         table.setColumnCount(1 + len(known))
         table.setHorizontalHeaderLabels([_("Level"), *(_column_title(family) for family in known)])
+        table.horizontalHeader().setTextElideMode(qt.Qt.ElideRight)
+        table.horizontalHeader().setDefaultAlignment(qt.Qt.AlignLeft)
         for column, family in enumerate(known, start=1):
             table.horizontalHeaderItem(column).setToolTip(family.title)
             table.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Stretch)
@@ -140,7 +142,7 @@ def _place_name(place: _Place) -> str:
 
 def _column_title(family: Family) -> str:
     """One word; the whole title is in the tip."""
-    return family.name.replace("_", " ").capitalize()
+    return family.name.rpartition("_")[2].capitalize()
 
 
 def _summary_cell(found: list[tuple[int, Measurement]], keys: list[str]) -> Cell:
@@ -150,8 +152,8 @@ def _summary_cell(found: list[tuple[int, Measurement]], keys: list[str]) -> Cell
     index, record = min(found, key=lambda entry: (-entry[1].severity, keys.index(entry[1].key)))
     definition = definitions()[record.key]
     side = "" if record.side is None else f"{record.side[0].upper()} "
-    return Cell(side + said(record, definition), f"{definition.title}\n{explained(record, definition)}",
-                record.severity, index)
+    tip = f"{definition.title}: {side}{said(record, definition)}\n{explained(record, definition)}"
+    return Cell(side + said(record, definition, with_unit=False), tip, record.severity, index)
 
 
 def _detail(index: int, record: Measurement) -> list[Cell]:

@@ -271,7 +271,7 @@ class Panel:
             across = plane
         elif plane is not None:
             along = plane
-        self._views.go(across, along)
+        self._views.go(walk, across, along)
         self._update_walk()
         if self.session.level is not None:
             self.session.parameters.level = str(self.session.level)

@@ -26,6 +26,7 @@ class SegmentStep:
 
     def __init__(self, panel: "Panel") -> None:
         self._panel, self._ui, self._session = panel, panel.ui, panel.session
+        self._watched: tuple[Any, list[int]] = (None, [])
         ui = self._ui
         ui.schemeSelector.addItem(_("recognize it"), AUTO)
         for scheme in SCHEMES.values():
@@ -46,6 +47,7 @@ class SegmentStep:
 
     def update(self) -> None:
         chosen, ui = self._session.parameters, self._ui
+        self._watch(self._session.hints)
         if chosen is None:
             return
         by_engine = chosen.source == ENGINE
@@ -122,6 +124,17 @@ class SegmentStep:
         markups = slicer.modules.markups.logic()
         markups.SetActiveListID(node)
         markups.StartPlaceMode(True)
+
+    def _watch(self, node: Any | None) -> None:
+        """Count points as they are placed and removed."""
+        before, tags = self._watched
+        if node is before:
+            return
+        for tag in tags:
+            before.RemoveObserver(tag)
+        self._watched = (node, [] if node is None else [
+            node.AddObserver(event, lambda *_: self._panel.update_soon())
+            for event in (node.PointPositionDefinedEvent, node.PointRemovedEvent)])
 
     def _clear(self) -> None:
         if self._session.hints is not None:

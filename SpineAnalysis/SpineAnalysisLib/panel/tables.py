@@ -71,13 +71,13 @@ def _swatch(severity: Severity) -> Any:
     return qt.QIcon(pixmap)
 
 
-def said(record: Measurement, definition: Definition) -> str:
+def said(record: Measurement, definition: Definition, with_unit: bool = True) -> str:
     """A value with its unit, or its category."""
     if record.value is None:
         return "–"
     if record.word:
         return record.word
-    unit = pretty_unit(record.unit)
+    unit = pretty_unit(record.unit) if with_unit or record.unit in ("deg", "%") else ""
     return number(record.value, definition.decimals) + ("" if not unit else unit if unit in "°%" else f" {unit}")
 
 

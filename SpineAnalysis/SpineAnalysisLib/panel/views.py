@@ -5,7 +5,7 @@ from typing import Any
 import slicer
 
 from ..geometry.frames import Frame
-from ..mrml.views import AXIAL_VIEW, SAGITTAL_VIEW, look_at
+from ..mrml.views import AXIAL_VIEW, SAGITTAL_VIEW, look_at, upright
 from ..mrml.walk import Walk
 
 LAYOUT = 27131
@@ -66,15 +66,15 @@ class SpineViews:
             node = _slice_node(name)
             if node is None:
                 continue
-            composite = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
-            if composite is not None and image is not None:
-                composite.SetBackgroundVolumeID(image.GetID())
+            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+                if composite.GetLayoutName() == name and image is not None:
+                    composite.SetBackgroundVolumeID(image.GetID())
             width, height, depth = node.GetFieldOfView()
             scale = size / min(width, height) if name == AXIAL_VIEW else size / height
             node.SetFieldOfView(width * scale, height * scale, depth)
 
-    def go(self, across: Frame, along: Frame | None = None) -> None:
-        """Point the views.
+    def go(self, walk: Walk, across: Frame, along: Frame | None = None) -> None:
+        """Point the views; the sagittal one stays upright and shows the whole spine.
 
         :param across: of the section across the canal; its axes also say where sagittal is.
         :param along: another plane for the sagittal view.
@@ -83,7 +83,10 @@ class SpineViews:
         if axial is not None:
             look_at(axial, across)
         if sagittal is not None:
-            look_at(sagittal, along or Frame(across.origin, across.anterior, across.superior, across.right))
+            along = along or Frame(across.origin, across.anterior, across.superior, across.right)
+            plane = upright(along, across)
+            middle = walk.centerline.position(walk.length / 2)
+            look_at(sagittal, plane.at(middle - plane.plane.distance(middle) * plane.superior))
 
     def plot(self, chart: Any | None) -> None:
         """Show a chart, or none."""
