@@ -35,13 +35,16 @@ def classes(lumbar: LabelMap) -> NDArray[np.uint8]:
     return classes_of(lumbar)
 
 
-def labels_of(found: Separated) -> LabelMap:
-    grid = found.field.grid
-    return LabelMap(found.labels, grid.ijk_to_ras, "", own_structures(grid.with_array(found.labels)))
+def labels_of(found: Separated, whole: LabelMap) -> LabelMap:
+    """What was found, which covers the spine only, on the grid that the field was given on."""
+    first = np.rint(whole.to_ijk(found.field.grid.ijk_to_ras[:3, 3])).astype(int)
+    array = np.zeros(whole.shape, np.uint16)
+    array[tuple(slice(a, a + n) for a, n in zip(first, found.labels.shape, strict=True))] = found.labels
+    return LabelMap(array, whole.ijk_to_ras, "", own_structures(whole.with_array(array)))
 
 
 def check_bodies(found: Separated, truth: LabelMap, levels: tuple[Level, ...] = LUMBAR, least: float = 0.97) -> None:
-    labels = labels_of(found)
+    labels = labels_of(found, truth)
     assert found.levels == levels
     scores = {level: dice(mask_of(labels, Kind.BODY, level), mask_of(truth, Kind.BODY, level)) for level in levels}
     assert min(scores.values()) > least, scores
@@ -49,7 +52,7 @@ def check_bodies(found: Separated, truth: LabelMap, levels: tuple[Level, ...] = 
 
 def test_everything_of_a_lumbar_spine(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     found = separate(field_of(classes, lumbar))
-    labels = labels_of(found)
+    labels = labels_of(found, lumbar)
     check_bodies(found, lumbar)
     assert found.sacrum
     assert "L1 to L5 upward from the sacrum" in found.notes[0]
@@ -67,7 +70,7 @@ def test_a_neck_is_told_apart_and_its_levels_are_not_pretended_to_be_known() -> 
     assert len(found.levels) == 7, "the dens makes C2 as tall as two"
     assert not found.sacrum
     assert "on the assumption" in found.notes[0]
-    labels = labels_of(found)
+    labels = labels_of(found, truth)
     for true, named in zip(truth.levels, found.levels, strict=True):
         assert dice(mask_of(labels, Kind.BODY, named), mask_of(truth, Kind.BODY, true)) > 0.95
         assert dice(mask_of(labels, Kind.ARCH, named), mask_of(truth, Kind.ARCH, true)) > 0.90
@@ -91,7 +94,7 @@ def test_a_cleft_in_a_body_is_no_disc(lumbar: LabelMap, classes: NDArray[np.uint
     split[cleft] = Class.DISC
     found = separate(field_of(split, lumbar))
     assert found.levels == LUMBAR
-    labels = labels_of(found)
+    labels = labels_of(found, lumbar)
     assert dice(mask_of(labels, Kind.BODY, Level.L3) | cleft, body) > 0.95
 
 
@@ -104,8 +107,8 @@ def test_islands_leaks_and_specks_do_not_count(lumbar: LabelMap, classes: NDArra
         dirty[corner[0] + 2:, corner[1] - 6:corner[1], 30:44] == 0, Class.CANAL, Class.ARCH)
     found = separate(field_of(dirty, lumbar))
     check_bodies(found, lumbar)
-    assert dice(mask_of(labels_of(found), Kind.CANAL), mask_of(lumbar, Kind.CANAL)) > 0.95
-    assert not (found.labels > 0)[:3, 20:60, :12].any()
+    assert dice(mask_of(labels_of(found, lumbar), Kind.CANAL), mask_of(lumbar, Kind.CANAL)) > 0.95
+    assert not labels_of(found, lumbar).array[:3, 20:60, :12].any()
     background = found.field.classes() == Class.BACKGROUND
     assert background[found.labels == 0].all(), "labels and probabilities agree"
 
@@ -130,7 +133,7 @@ def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArra
     found = separate(field, scan_end_mm=end + 40.0)
     check_bodies(found, lumbar, least=0.95)
     assert found.sacrum
-    assert dice(labels_of(found).mask([own_value(Structure(Kind.VERTEBRA, Level.S1))]), first) > 0.9
+    assert dice(labels_of(found, lumbar).mask([own_value(Structure(Kind.VERTEBRA, Level.S1))]), first) > 0.9
     assert any("no disc lies below" in note for note in found.notes)
     assert len(separate(field, scan_end_mm=end - 60.0).levels) == 6, "where the scan ends, a disc may follow"
 
@@ -192,10 +195,10 @@ def test_remove(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     field = field_of(classes, lumbar)
     found = separate(field, [Hint(HintKind.REMOVE, at(lumbar, Kind.BODY, Level.L1))])
     check_bodies(found, lumbar, LUMBAR[1:])
-    assert not mask_of(labels_of(found), Kind.BODY)[mask_of(lumbar, Kind.BODY, Level.L1)].any()
+    assert not mask_of(labels_of(found, lumbar), Kind.BODY)[mask_of(lumbar, Kind.BODY, Level.L1)].any()
     without = separate(field, [Hint(HintKind.REMOVE, at(lumbar, Kind.DISC, Level.L3))])
     assert without.levels == LUMBAR
-    assert not mask_of(labels_of(without), Kind.DISC, Level.L3).any()
+    assert not mask_of(labels_of(without, lumbar), Kind.DISC, Level.L3).any()
     with pytest.raises(InputError, match="no vertebra or disc where one was to be removed"):
         separate(field, [Hint(HintKind.REMOVE, at(lumbar, Kind.BODY, Level.L1) + FORWARD)])
 
@@ -205,7 +208,7 @@ def test_region(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     found = separate(field_of(classes, lumbar), [Hint(HintKind.REGION, points)])
     assert not found.sacrum
     assert 3 <= len(found.levels) <= 4
-    centers = [labels_of(found).to_ras(np.argwhere(found.labels > 0)).min(axis=0)[2]]
+    centers = [lumbar.to_ras(np.argwhere(labels_of(found, lumbar).array > 0)).min(axis=0)[2]]
     assert min(centers) > points[1, 2] - 40.0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...volume import Volume
+from ...volume import Volume, bounding_box
 from ..network.classes import BODY, Class
 
 FloatArray = NDArray[np.floating]
@@ -18,6 +18,10 @@ NO_SPINE = ("No spine was found in this scan; check that it shows one, or segmen
             "segmentation.")
 _SAME_SPINE = 0.08
 """Share of the largest component from which on another one in line with it is a part of the same spine."""
+_AROUND = 6
+"""Voxels that are kept around what is cropped."""
+_LOST_MM = 45.0
+"""Height of spine that metal can hide; what lies farther off is something else."""
 _GAP_MM = 6.0
 """Parts of a spine that are nearer to one another than this belong together: metal and thick slices tear it."""
 
@@ -61,6 +65,14 @@ class Field:
         values[kind, mask] = CERTAIN
         return replace(self, values=values)
 
+    def cropped(self, mask: Mask) -> tuple["Field", NDArray[np.int_]]:
+        """The field around what a mask holds, and the indices of its lower corner."""
+        box = bounding_box(mask, _AROUND)
+        assert box is not None
+        lower, upper = np.maximum(box[0], 0), np.minimum(box[1], mask.shape)
+        window = tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+        return Field(np.ascontiguousarray(self.values[(slice(None), *window)]), self.grid.crop(lower, upper)), lower
+
     def places(self, indices: NDArray[np.integer]) -> FloatArray:
         """(N, 3) millimeters of (N, 3) indices."""
         return indices * self.spacing
@@ -90,7 +102,8 @@ def one_spine(structures: Mask, spacing: FloatArray) -> Mask:
 def _continues(part: tuple[slice, ...], main: tuple[slice, ...], center: FloatArray, spacing: FloatArray) -> bool:
     """Whether a part lies above or below the main one, not beside it."""
     middle = np.array([(s.start + s.stop) / 2.0 for s in part]) * spacing
-    beyond = part[1].stop <= main[1].start + 0.1 * (main[1].stop - main[1].start) or \
-        part[1].start >= main[1].stop - 0.1 * (main[1].stop - main[1].start)
+    overlap = 0.1 * (main[1].stop - main[1].start)
+    beyond = part[1].stop <= main[1].start + overlap or part[1].start >= main[1].stop - overlap
+    lost = max(main[1].start - part[1].stop, part[1].start - main[1].stop) * spacing[1]
     aside = np.abs(middle - center)[[0, 2]]
-    return bool(beyond and (aside < 0.6 * abs(middle - center)[1] + 15.0).all())
+    return bool(beyond and lost < _LOST_MM and (aside < 0.6 * abs(middle - center)[1] + 15.0).all())

@@ -64,7 +64,11 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     """
     field = guided.added(field, hints)
     classes = field.classes()
-    field = field.without((classes > 0) & ~one_spine(classes > 0, field.spacing))
+    spine = one_spine(classes > 0, field.spacing)
+    if not spine.any():
+        raise InputError(NO_SPINE)
+    field, lower = field.without((classes > 0) & ~spine).cropped(spine)
+    scan_end_mm -= float(lower[1] * field.spacing[1])
     classes = field.classes()
     column = column_of(field, classes)
     if column is None or not np.isin(classes, _BETWEEN).any():
