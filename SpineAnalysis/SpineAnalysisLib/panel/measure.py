@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _Place = Level | Segment | None
 _ROW_HEIGHT = 20
+_FITTING = 6  # columns that a panel of usual width shows beside the levels; more of them scroll
 
 
 class MeasureStep:
@@ -82,9 +83,10 @@ class MeasureStep:
         table.setHorizontalHeaderLabels([_("Level"), *(_column_title(family) for family in known)])
         table.horizontalHeader().setTextElideMode(qt.Qt.ElideRight)
         table.horizontalHeader().setDefaultAlignment(qt.Qt.AlignLeft)
+        mode = qt.QHeaderView.Stretch if len(known) <= _FITTING else qt.QHeaderView.ResizeToContents
         for column, family in enumerate(known, start=1):
             table.horizontalHeaderItem(column).setToolTip(family.title)
-            table.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Stretch)
+            table.horizontalHeader().setSectionResizeMode(column, mode)
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
         table.blockSignals(before)
         fill(table, [self._row(place, known) for place in self._places])
