@@ -139,7 +139,7 @@ def test_slip_and_angles_are_as_specified() -> None:
     assert 20 < slipped["vertebra_slip_percent", L4_L5] < 25
     assert slipped["vertebra_slip", L3_L4] == pytest.approx(0.0, abs=1e-9)
     normal = truths(preset("normal_lumbar"))
-    segmental = [v for (key, level), v in normal.items() if key == "segmental_angle" and level.upper >= Level.L1]
+    segmental = [v for (key, level, *_), v in normal.items() if key == "segmental_angle" and level.upper >= Level.L1]
     assert normal["lumbar_lordosis", Segment(Level.L1, Level.S1)] == pytest.approx(sum(segmental), abs=1e-6)
     assert 40 < sum(segmental) < 65
     assert normal["disc_wedge_angle", L4_L5] == pytest.approx(11.5)
