@@ -14,7 +14,7 @@ from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.geometry.frames import Frame, reject, unit
 from SpineAnalysisLib.geometry.spheres import largest_ball
-from SpineAnalysisLib.measurements import alignment, pelvis
+from SpineAnalysisLib.measurements import alignment, foramen, pelvis
 from SpineAnalysisLib.measurements.bone_cutoffs import CUTOFFS
 from SpineAnalysisLib.measurements.record import Measurement, Severity
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
@@ -166,13 +166,14 @@ def test_only_positive_values_are_abnormal() -> None:
     assert not rules["sagittal_vertical_axis"].is_near(-40.0, 2.0)
 
 
-def test_real_pelvis(real_data: Callable[[str], Path]) -> None:
+def test_real_pelvis_and_foramina(real_data: Callable[[str], Path]) -> None:
     folder = real_data("whole_body_masks_totalsegmentator")
     names = names_from_table((folder / "labels.json").read_text())
     volume = read_segmentation(folder / "s0328_labels.nii.gz").volume
     assert volume is not None
     labels = understand(volume, names=names).labels
-    found = measured(build_spine(labels))
+    spine = build_spine(labels)
+    found = measured(spine)
     incidence, slope, tilt = (found[key].value for key in ("pelvic_incidence", "sacral_slope", "pelvic_tilt"))
     assert incidence is not None
     assert slope is not None
@@ -182,3 +183,12 @@ def test_real_pelvis(real_data: Callable[[str], Path]) -> None:
     assert 32.0 < incidence < 74.0
     assert 0.0 < tilt < 27.0
     assert 24.0 < slope < 55.0
+    foramina = {(m.key, str(m.level), m.side): m.value for m in foramen.compute(spine, {}, silent).measurements}
+    for level in ("L1-L2", "L2-L3", "L3-L4", "L4-L5"):
+        for side in ("left", "right"):
+            # Open, none of them stenotic to the eye: higher than Hasegawa's limit (15 mm) less the uncertainty.
+            height, width = foramina["foramen_height", level, side], foramina["foramen_width_disc", level, side]
+            assert height is not None
+            assert width is not None
+            assert 14.0 < height < 26.0
+            assert 5.0 < width < 13.0

@@ -1,7 +1,8 @@
 """Foramina: the openings between two pedicles, cut in their own sagittal-oblique planes.
 
-At every height between the pedicles an opening reaches, along A, from the bone behind (facet, pars) to body or disc in
-front.  Narrow clefts in these walls, as facet joints and the edges of discs, are closed straight.
+At every height between the pedicles an opening reaches, along A, from the bone behind to body or disc in front.
+Behind, it goes no farther back than the front of the superior articular process, which is the wall a little below the
+middle: from there up, ligament and joint capsule close what bone leaves open.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates, uniform_filter1d
+from scipy.ndimage import gaussian_filter, grey_closing, label, map_coordinates, uniform_filter1d
 
 from ..volume import Volume
 from .frames import Frame, reject, unit
@@ -22,8 +23,10 @@ REACH_MM = 22.0
 NEAR_MM = 10.0
 """An opening lies mostly this near to it."""
 BLUR_VOXELS = 0.6
-CLEFT_MM = 4.0
-"""Clefts narrower than this are closed."""
+PROCESS_PART = (0.3, 0.5)
+"""Shares of the height between which the wall behind is the superior articular process."""
+RECESS_HEIGHT_MM = 8.0
+"""Hollows of the front wall that are lower than this, as between the edges of bodies, are closed straight."""
 RECESS_MM = (-5.0, 3.0)
 """Where a lateral recess is looked for: from the canal's side wall, positive outward."""
 ABOVE_MM = 1.5
@@ -118,28 +121,19 @@ def opening(walls: Volume, frame: Frame, top: FloatArray, bottom: FloatArray) ->
     if not roof - floor > 2.0:
         return None
     count = max(round((roof - floor) / STEP_MM), 8)
-    step = (roof - floor) / count
-    margin = int(np.ceil(2.0 * CLEFT_MM / step))
-    heights = floor + (np.arange(-margin, count + margin) + 0.5) * step
+    heights = floor + (np.arange(count) + 0.5) * (roof - floor) / count
     line = lower[0] + (upper[0] - lower[0]) * (heights - lower[1]) / (upper[1] - lower[1])
     across = np.arange(-REACH_MM, REACH_MM + STEP_MM / 2, STEP_MM)
     places = np.stack(np.broadcast_arrays(line[:, None] + across, heights[:, None], 0.0), axis=-1)
-    share = _without_clefts(sample(walls, frame.to_ras(places)))
-    within = slice(margin, margin + count)
-    share = np.where(_main_part(share[within] < 0.5, np.abs(across) < NEAR_MM), share[within], 1.0)
-    runs = np.array([_run(across, row) for row in 0.5 - share])
-    if np.abs(runs).max() > REACH_MM - 1.0:
+    share = sample(walls, frame.to_ras(places))
+    share = np.where(_main_part(share < 0.5, np.abs(across) < NEAR_MM), share, 1.0)
+    behind, ahead = (line[:, None] + np.array([_run(across, row) for row in 0.5 - share])).T
+    process = float(np.median(behind[int(PROCESS_PART[0] * count):int(np.ceil(PROCESS_PART[1] * count))]))
+    behind = np.maximum(behind, np.minimum(process, ahead))
+    ahead = -grey_closing(-ahead, round(RECESS_HEIGHT_MM * count / (roof - floor)) | 1, mode="nearest")
+    if process - line.min() < 1.0 - REACH_MM or (ahead - line).max() > REACH_MM - 1.0:
         return None
-    behind, ahead = (line[within, None] + runs).T
-    return Opening(frame, float(floor), float(roof), heights[within], behind, ahead)
-
-
-def _without_clefts(share: FloatArray) -> FloatArray:
-    """Shares on a grid of about ``STEP_MM`` with clefts between walls filled."""
-    wall = share > 0.5
-    near = distance_transform_edt(~wall) <= CLEFT_MM / 2.0 / STEP_MM
-    inside = distance_transform_edt(np.pad(near, 1, constant_values=True))[1:-1, 1:-1] > CLEFT_MM / 2.0 / STEP_MM
-    return np.where(inside & ~wall, 1.0, share)
+    return Opening(frame, float(floor), float(roof), heights, behind, ahead)
 
 
 def _main_part(free: NDArray[np.bool_], near: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -41,7 +41,7 @@ BOX_MM = np.array([26.0, 30.0, 13.0])
 
 _PLANE = ("In the foramen's sagittal-oblique plane: through the middles of the pedicles above and below it, along the "
           "disc's A axis.")
-_WIDTH = "Distance along A from the body or disc to the bone behind (superior articular process, or what is before it)"
+_WIDTH = "Distance along A from the body or disc to the superior articular process, or to bone in front of it"
 
 DEFINITIONS = (
     Definition("foramen_height", "Foramen height", "mm", "Distance along S from the lower border of the upper pedicle "
@@ -51,8 +51,8 @@ DEFINITIONS = (
                f"foramen's height. {_PLANE}", draw=True),
     Definition("foramen_width_disc", "Foramen width at the disc", "mm", f"{_WIDTH}, at the height of the disc's "
                f"middle. {_PLANE}", draw=True),
-    Definition("foramen_area", "Foramen area", "mm2", "Area between pedicles, body and disc, and the bone behind; "
-               f"clefts under 4 mm (joints, where ligaments run across) are closed. {_PLANE}", decimals=0, draw=True),
+    Definition("foramen_area", "Foramen area", "mm2", "Area between pedicles, body and disc, and a wall behind that "
+               f"goes no farther back than the superior articular process's front. {_PLANE}", decimals=0, draw=True),
     Definition("foramen_asymmetry", "Foramen asymmetry", "%", "Right area minus left area, over their mean.",
                decimals=0),
     Definition("foramen_fat_ratio", "Foramen fat", "1", "On T1: share of fat in the foramen's area, by signal between "
@@ -161,11 +161,13 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
     """:param steps: (3, 3) columns, RAS steps between voxels."""
     found, segment, side = foramen.opening, foramen.motion.segment, foramen.side
     front, up, across = np.linalg.norm(found.frame.axes @ steps, axis=1)
+    estimated = PEDICLE_ESTIMATED in foramen.flags  # too uncertain for a grade
 
     def record(key: str, value: float, unit: str, spread: float, geometry: Geometry) -> Measurement:
-        return graded(key, segment, value, unit, spread, foramen.flags, geometry, settings, side)
+        return graded(key, segment, value, unit, spread, foramen.flags, geometry, settings, side,
+                      apply_cutoffs=not estimated)
 
-    placed = ESTIMATED_MM if PEDICLE_ESTIMATED in foramen.flags else 0.0
+    placed = ESTIMATED_MM if estimated else 0.0
     drawn = float(np.linalg.norm([BORDER_SHARE * up, PLANE_SHARE["height"] * across, placed]))
     middle = float(found.ahead.mean() + found.behind.mean()) / 2.0
     yield record("foramen_height", found.height, "mm", drawn, _line(found, (middle, found.floor), (middle, found.roof)))

@@ -1,7 +1,8 @@
 """The exact answers of a phantom's foramina and lateral recesses, from its solids.
 
 A foramen is cut in the plane through the middles of the two pedicles that holds the disc's A axis.  Along A, it reaches
-from body or disc in front to bone behind, at every height between the pedicles.
+from body or disc in front to bone behind, at every height between the pedicles, but no farther back than the front
+of the superior articular process.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, label
+from scipy.ndimage import grey_closing, label
 
 from ..anatomy import SIDES, Kind, Region
 from ..geometry.frames import Frame, reject, unit
@@ -22,10 +23,12 @@ Vector = NDArray[np.floating]
 
 STEP_MM = 0.2
 REACH_MM = 25.0
-CLEFT_MM = 4.0
-"""Clefts between bones narrower than this, as facet joints, are no part of a foramen."""
 NEAR_MM = 10.0
 """An opening is the free part that has most this near to the line between the pedicles."""
+RECESS_HEIGHT_MM = 8.0
+"""Hollows of the front wall that are lower than this, as between the edges of bodies, are closed straight."""
+PROCESS_PART = (0.3, 0.5)
+"""Shares of the height between which the wall behind is the superior articular process."""
 UPPER_PART = (0.5, 0.75)
 """Shares of the height between which the foramen's width is its smallest: higher up, the roof closes it."""
 BORDER_MM, SMOOTH_MM = (-2.0, 3.4), 1.6
@@ -108,22 +111,24 @@ def _foramen(joint: Joint, sign: int, walls: Walls) -> dict[str, float]:
     top, bottom = (frame.to_frame(pedicle(body, sign))[:2] for body in (joint.upper, joint.lower))
     roof = top[1] - _border(walls, frame, top, -1)
     floor = bottom[1] + _border(walls, frame, bottom, 1)
-    margin = 2 * round(CLEFT_MM / STEP_MM)
     count = round((roof - floor) / STEP_MM)
-    heights = floor + (np.arange(-margin, count + margin) + 0.5) * (roof - floor) / count
+    heights = floor + (np.arange(count) + 0.5) * (roof - floor) / count
     across = np.arange(-REACH_MM, REACH_MM, STEP_MM)
     line = bottom[0] + (top[0] - bottom[0]) * (heights - bottom[1]) / (top[1] - bottom[1])
     places = np.stack(np.broadcast_arrays(line[:, None] + across, heights[:, None], 0.0), axis=-1)
-    distance = _without_clefts(walls.distance(frame.to_ras(places)))[margin:-margin]
-    heights, line = heights[margin:-margin], line[margin:-margin]
+    distance = walls.distance(frame.to_ras(places))
     parts, _ = label(distance > 0)
     inside = parts == 1 + np.argmax(np.bincount(parts[:, np.abs(across) < NEAR_MM].ravel())[1:])
     distance = np.where(inside, distance, np.minimum(distance, -STEP_MM))
     behind, ahead = np.array([_run(across, row) for row in distance]).T
-    if not np.isfinite(behind + ahead).all():
-        return {}
-    width = ahead - behind
+    behind, ahead = np.where(np.isfinite(behind), behind, -REACH_MM) + line, ahead + line
     share = (heights - floor) / (roof - floor)
+    process = np.median(behind[(share > PROCESS_PART[0]) & (share < PROCESS_PART[1])])
+    if process < line.min() - REACH_MM + 1 or not np.isfinite(ahead).all():
+        return {}
+    behind = np.maximum(behind, np.minimum(process, ahead))
+    ahead = -grey_closing(-ahead, round(RECESS_HEIGHT_MM / STEP_MM) | 1, mode="nearest")
+    width = ahead - behind
     high = (share >= UPPER_PART[0]) & (share <= UPPER_PART[1])
     ends = np.column_stack([[top, bottom], [0, 0]])
     a, b = joint.frame.plane.distance(frame.to_ras(ends))
@@ -131,15 +136,6 @@ def _foramen(joint: Joint, sign: int, walls: Walls) -> dict[str, float]:
     return {"foramen_height": float(roof - floor), "foramen_width": float(width[high].min()),
             "foramen_width_disc": float(np.interp(middle, heights, width)),
             "foramen_area": float(width.mean() * (roof - floor))}
-
-
-def _without_clefts(distance: Vector) -> Vector:
-    """Distances on a grid whose walls, grown and shrunk again by half a cleft's width, are walls."""
-    radius = CLEFT_MM / 2 / STEP_MM
-    index = np.arange(-np.ceil(radius), np.ceil(radius) + 1)
-    disc = np.hypot(*np.meshgrid(index, index)) <= radius
-    closed = binary_closing(np.pad(distance < 0, len(disc)), disc)[len(disc):-len(disc), len(disc):-len(disc)]
-    return np.where(closed & (distance > 0), -STEP_MM, distance)
 
 
 def _border(walls: Walls, frame: Frame, center: Vector, sense: int) -> float:
