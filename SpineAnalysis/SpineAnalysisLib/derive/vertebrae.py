@@ -28,6 +28,8 @@ MIDLINE_MM = 5.0
 PEDICLE_ASIDE_MM, WIDEST_MM, ABREAST_MM = (5.0, 24.0), 32.0, 3.0
 """How far aside of the canal's middle a pedicle is looked for, and its own middle; and how near to it bone tells the
 canal's width."""
+WALL_SHARE = 0.75
+"""The canal's wall, which is higher than the pedicle, is left out of its middle: so many voxels."""
 PEDICLE_LENGTH_MM = 8.0
 """How far behind the body's back wall a pedicle is looked for."""
 LEAST_BRIDGE_MM3 = 60.0
@@ -166,7 +168,8 @@ def _pedicles(bone: Bone, frame: Frame, canal_RAS: FloatArray, body_points: Floa
         bridge = (beside[:, 1] > window[0]) & (beside[:, 1] < window[1])
         if bridge.sum() * bone.volume.voxel_volume > LEAST_BRIDGE_MM3:
             middle = _isthmus(beside, window, step)
-            middle[0] = _isthmus(place[(lateral > inner) & (lateral < WIDEST_MM)], window, step)[0]
+            own = (lateral > inner + WALL_SHARE * width) & (lateral < WIDEST_MM)  # without the canal's wall
+            middle[0] = _isthmus(place[own], window, step)[0]
             found[side] = frame.to_ras(middle)
     return found
 

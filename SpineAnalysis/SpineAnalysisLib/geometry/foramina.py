@@ -25,8 +25,8 @@ NEAR_MM = 10.0
 BLUR_VOXELS = 0.6
 PROCESS_PART = (0.3, 0.5)
 """Shares of the height between which the wall behind is the superior articular process."""
-RECESS_HEIGHT_MM = 8.0
-"""Hollows of the front wall that are lower than this, as between the edges of bodies, are closed straight."""
+RECESS_HEIGHT_MM, HOLLOW_MM = 8.0, 1.0
+"""Hollows of the front wall that are lower and deeper than this, as between edges of bodies, are closed straight."""
 RECESS_MM = (-5.0, 3.0)
 """Where a lateral recess is looked for: from the canal's side wall, positive outward."""
 ABOVE_MM = 1.5
@@ -130,7 +130,8 @@ def opening(walls: Volume, frame: Frame, top: FloatArray, bottom: FloatArray) ->
     behind, ahead = (line[:, None] + np.array([_run(across, row) for row in 0.5 - share])).T
     process = float(np.median(behind[int(PROCESS_PART[0] * count):int(np.ceil(PROCESS_PART[1] * count))]))
     behind = np.maximum(behind, np.minimum(process, ahead))
-    ahead = -grey_closing(-ahead, round(RECESS_HEIGHT_MM * count / (roof - floor)) | 1, mode="nearest")
+    straight = -grey_closing(-ahead, round(RECESS_HEIGHT_MM * count / (roof - floor)) | 1, mode="nearest")
+    ahead = np.where(ahead - straight > HOLLOW_MM, straight, ahead)
     if process - line.min() < 1.0 - REACH_MM or (ahead - line).max() > REACH_MM - 1.0:
         return None
     return Opening(frame, float(floor), float(roof), heights, behind, ahead)
