@@ -32,8 +32,9 @@ MIDDLE_SHARE = 0.25
 """A herniation whose middle is nearer to the midline than this share of that half width has no side."""
 CANAL_SHARE = 0.56
 """Width of the bony canal over that of the endplates, L1 to L5: Panjabi et al., Spine 1992;17:299-306."""
-SAMPLED_SHARE = 0.04
-"""Share of a depth that each millimeter between samples across the disc may miss (phantoms)."""
+SMOOTHED_SHARE, SAMPLED_SHARE = 0.06, 0.04
+"""Shares of a depth that smoothing takes from a tip, and that each millimeter between samples across the disc may miss
+(phantoms)."""
 PIXEL_MM = 0.5
 CANAL_KINDS = (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD)
 
@@ -102,7 +103,7 @@ def _depth(edge: Margin, moved: Displacement, flags: tuple[str, ...]) -> Measure
     across = float(np.linalg.norm(edge.frame.right @ edge.voxels))
     spread = float(np.linalg.norm([edge.deviation[moved.ray], np.mean([edge.space.above.deviations[2],
                                                                        edge.space.below.deviations[2]]),
-                                   SAMPLED_SHARE * across * moved.depth]))
+                                   (SMOOTHED_SHARE + SAMPLED_SHARE * across) * moved.depth]))
     up = float(edge.up[moved.height])
     line = np.stack([edge.point(moved.ray, 0.0, up), edge.point(moved.ray, moved.depth, up)])
     return Measurement("disc_bulge_depth", edge.space.motion.segment, moved.depth, "mm", None, spread,
