@@ -14,7 +14,7 @@ from SpineAnalysisLib.schemes import own_value
 from SpineAnalysisLib.schemes.apply import own_structures
 from SpineAnalysisLib.segmentation.hints import Hint, HintKind, hints_from_labels
 from SpineAnalysisLib.segmentation.instances.boundaries import borders, corrected
-from SpineAnalysisLib.segmentation.instances.field import one_spine
+from SpineAnalysisLib.segmentation.instances.field import beside_canal, one_spine
 from SpineAnalysisLib.segmentation.instances.separate import Separated, separate
 from SpineAnalysisLib.segmentation.network.classes import BODY, Class
 from SpineAnalysisLib.volume import LabelMap
@@ -221,6 +221,21 @@ def test_two_spines_are_one_and_its_continuation() -> None:
     kept = one_spine(mask, spacing)
     assert kept[10, 130, 50]
     assert not kept[10, 60, 85]
+
+
+def test_hips_are_no_vertebrae() -> None:
+    spacing = np.array([3.0, 1.0, 1.0])
+    classes = np.zeros((60, 260, 80), np.uint8)
+    classes[27:33, 10:200, 50:60] = Class.CANAL
+    classes[24:36, 10:190, 15:45] = Class.MARROW
+    classes[10:50, 190:240, 40:60] = Class.SACRUM
+    classes[2:12, 150:250, 20:60] = Class.MARROW
+    kept = beside_canal(classes, spacing)
+    assert kept[24:36, 10:190, 15:45].all()
+    assert kept[12:48, 190:240, 40:60].all()
+    assert not kept[2:12, :190].any()
+    alone = np.where(classes == Class.MARROW, classes, 0).astype(np.uint8)
+    assert (beside_canal(alone, spacing) == (alone > 0)).all(), "without a canal nothing tells"
 
 
 def test_borders_follow_discs_and_spacing() -> None:

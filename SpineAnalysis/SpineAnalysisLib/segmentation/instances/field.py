@@ -22,6 +22,12 @@ _AROUND = 6
 """Voxels that are kept around what is cropped."""
 _LOST_MM = 45.0
 """Height of spine that metal can hide; what lies farther off is something else."""
+_CANAL_MM2, _LEAST_CANAL_MM = 20.0, 40.0
+"""Area of the canal in a row that counts, and length of canal from which on its course tells where the spine is."""
+_STEADY_MM = 60.0
+"""Leaks of the canal to the side are shorter."""
+_BODY_ASIDE_MM, _SACRUM_ASIDE_MM, _BEYOND_CANAL_MM = 50.0, 75.0, 45.0
+"""How far from the canal to the side bodies and processes, and the sacrum, reach; and beyond the canal's ends."""
 _GAP_MM = 6.0
 """Parts of a spine that are nearer to one another than this belong together: metal and thick slices tear it."""
 
@@ -107,3 +113,21 @@ def _continues(part: tuple[slice, ...], main: tuple[slice, ...], center: FloatAr
     lost = max(main[1].start - part[1].stop, part[1].start - main[1].stop) * spacing[1]
     aside = np.abs(middle - center)[[0, 2]]
     return bool(beyond and lost < _LOST_MM and (aside < 0.6 * abs(middle - center)[1] + 15.0).all())
+
+
+def beside_canal(classes: NDArray[np.uint8], spacing: FloatArray) -> Mask:
+    """What of the structures is near enough to the canal to be the spine's: hips and thighs look like bone as well.
+
+    Everything is, where too little of the canal is seen to tell.
+    """
+    canal = np.isin(classes, (Class.CANAL, Class.CORD))
+    rows = np.flatnonzero(canal.sum(axis=(0, 2)) * spacing[0] * spacing[2] > _CANAL_MM2)
+    if len(rows) * spacing[1] < _LEAST_CANAL_MM:
+        return classes > 0
+    middles = np.array([np.median(np.nonzero(canal[:, j])[0]) for j in rows])
+    middles = ndimage.median_filter(middles, int(_STEADY_MM / spacing[1]), mode="nearest")
+    at = np.arange(classes.shape[1])
+    aside = np.abs(np.arange(classes.shape[0])[:, None] - np.interp(at, rows, middles)) * spacing[0]
+    beyond = np.maximum(rows[0] - at, at - rows[-1]) * spacing[1]
+    near = (aside < _BODY_ASIDE_MM) & (beyond < _BEYOND_CANAL_MM)
+    return (classes > 0) & (near[:, :, None] | (classes == Class.SACRUM) & (aside < _SACRUM_ASIDE_MM)[:, :, None])

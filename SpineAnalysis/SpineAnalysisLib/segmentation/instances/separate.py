@@ -19,7 +19,7 @@ from .arches import arches_of
 from .bodies import Pieces, pieces_between
 from .boundaries import borders
 from .column import column_of
-from .field import CERTAIN, NO_SPINE, Field, Mask, one_spine
+from .field import CERTAIN, NO_SPINE, Field, Mask, beside_canal, one_spine
 from .tube import cleaned_tube
 
 _BETWEEN = (Class.DISC, Class.CANAL, Class.CORD)
@@ -64,7 +64,7 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     """
     field = guided.added(field, hints)
     classes = field.classes()
-    spine = one_spine(classes > 0, field.spacing)
+    spine = one_spine(beside_canal(classes, field.spacing), field.spacing)
     if not spine.any():
         raise InputError(NO_SPINE)
     field, lower = field.without((classes > 0) & ~spine).cropped(spine)
