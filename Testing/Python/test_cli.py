@@ -161,7 +161,8 @@ def test_provenance(phantom: Path, tmp_path: Path) -> None:
 def test_a_segmentation_alone_and_a_summary(phantom: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--segmentation", str(phantom / "segmentation.nii.gz"), "-o", str(tmp_path / "out")]) == 0
     out, err = capfd.readouterr()
-    assert out.splitlines()[0].startswith("L4-L5: ")
+    assert out.splitlines()[0].startswith("Abnormal levels: severe L4-L5; moderate L3-L4")
+    assert out.splitlines()[1].startswith("L4-L5: severe central stenosis")
     assert out.splitlines()[-1] == f"Report: {tmp_path / 'out' / 'report.html'}"
     assert "Note: There is no scan" in out
     assert err.splitlines()[:2] == ["Reading", "Recognizing labels"], "plain lines where there is no terminal"

@@ -18,8 +18,9 @@ AXIS_MM, COLUMN_SHARE = 5.0, 0.6
 """A body's extent is taken this near to its axes; its height within this share of its half width."""
 PLATE_SHARE = 0.9
 """Share of the body's outline at mid-height over which its endplates are fitted: spurs grow beyond."""
-STRIP_SHARE = 0.4
-"""Share of the body's width, or depth, about the midline over which its walls are fitted."""
+STRIP_SHARE, BACK_SHARE = 0.4, 0.15
+"""Share of the body's width, or depth, about the midline over which its walls are fitted; the back wall over less, as
+pedicles begin beside it."""
 PRIORS = {(2, 1): (0.045, 0.02, 1e3), (2, -1): (0.045, 0.02, 1e3), (1, 1): (0.1, 0.05, 0.1),
           (1, -1): (0.02, 0.02, 0.03), (0, 1): (0.1, 0.1, 0.1), (0, -1): (0.1, 0.1, 0.1)}
 """By axis of the frame and side: how hollow a face is in shares of its half width, how much that varies, and how much
@@ -153,7 +154,8 @@ class Faces:
                         *PRIORS[axis, sign])
 
     def _wall(self, axis: int, sign: int) -> Face | None:
-        return self._fit(axis, sign, np.array([STRIP_SHARE, 1.0 - 2 * CLEAR_SHARE]))
+        share = BACK_SHARE if (axis, sign) == (1, -1) else STRIP_SHARE
+        return self._fit(axis, sign, np.array([share, 1.0 - 2 * CLEAR_SHARE]))
 
     @cached_property
     def back(self) -> Face | None:

@@ -214,7 +214,9 @@ def _completed(above: FloatArray, below: FloatArray) -> tuple[FloatArray, FloatA
     :return: ``None`` where too little is known.
     """
     basis = np.column_stack([np.ones(RAYS), _RAYS])
-    both = np.isfinite(above) & np.isfinite(below)
+    known = np.isfinite(above) & np.isfinite(below)
+    pedicles = (_RAYS[:, 1] < 0) & (np.abs(_RAYS[:, 0]) >= CANAL_SINE)
+    both = known & ~pedicles  # what is beside the canal must agree with the rest, not the rest with it
     for _ in range(8):
         if both.sum() < KNOWN_SHARE * RAYS / 2:
             return None

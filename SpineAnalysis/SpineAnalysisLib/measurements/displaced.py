@@ -1,6 +1,6 @@
 """What of a disc lies beyond the rims of its endplates, and what that is called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,11 @@ class Displacement:
     def is_herniation(self) -> bool:
         return self.kind >= PROTRUSION
 
+    def unnamed(self, margin: Margin) -> "Displacement":
+        """Only how far the disc reaches behind, where its shape cannot be told."""
+        depth, ray, height = _behind(margin, np.where(np.isnan(margin.depth), -np.inf, margin.depth))
+        return replace(self, kind=NONE, depth=depth, ray=ray, height=height)
+
 
 def displacement(margin: Margin) -> Displacement:
     """The rules of Fardon et al., Spine J 2014;14:2525-2545, on the labeled disc."""
@@ -68,12 +73,20 @@ def displacement(margin: Margin) -> Displacement:
         kind = BULGE if share > QUARTER else NONE
         return Displacement(kind, share, *deepest, level, none, close)
     parts, loose = _parts(margin, ray, height, level)
+    ray, height = _deepest(reach, parts, (ray, height))
     if loose:
         return Displacement(SEQUESTRATION, share, float(reach[ray, height]), ray, height, level, parts, close)
     wider, taller = _overhangs(margin, parts, ray, height, level, over)
     kind = EXTRUSION if max(wider, taller) > 0.0 else PROTRUSION
     close = close or abs(max(wider, taller)) < margin.deviation[ray]
     return Displacement(kind, share, float(reach[ray, height]), ray, height, level, parts, close)
+
+
+def _deepest(reach: FloatArray, parts: NDArray[np.bool_], start: tuple[int, int]) -> tuple[int, int]:
+    """Where a displaced part reaches farthest, also over rims that are known less well than where it was noticed."""
+    own = np.where(parts.any(axis=1), reach, -np.inf)
+    ray, height = (int(i) for i in np.unravel_index(int(own.argmax()), own.shape))
+    return (ray, height) if own[ray, height] > reach[start] else start
 
 
 def _behind(margin: Margin, depth: FloatArray) -> tuple[float, int, int]:

@@ -12,6 +12,7 @@ from ..progress import Progress, step
 from ..spine import Spine
 from ..volume import Volume
 from .bone import spine_flags
+from .canal import THICK_MM
 from .disc_margin import FloatArray, Margin, margin
 from .disc_space import DiscSpace, around, disc_label, disc_spaces
 from .displaced import BULGE, EXTRUSION, NONE, PROTRUSION, SEQUESTRATION, TYPES, Displacement, displacement
@@ -88,6 +89,11 @@ def _at_disc(spine: Spine, space: DiscSpace, flags: tuple[str, ...]) -> Iterator
             yield Measurement(key, space.motion.segment, None, unit, None, None, quality_of(flags), flags)
         return
     moved = displacement(edge)
+    if float(np.linalg.norm(edge.frame.right @ edge.voxels)) > THICK_MM:  # outlines between slices are anybody's guess
+        flags = (*flags, "slices_too_thick_for_type")
+        yield _depth(edge, moved.unnamed(edge), flags)
+        yield Measurement("herniation_type", space.motion.segment, None, "1", None, None, quality_of(flags), flags)
+        return
     yield _depth(edge, moved, flags)
     yield _kind(edge, moved, flags)
     if moved.is_herniation:
