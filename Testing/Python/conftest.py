@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,22 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+try:
+    importlib.import_module("PySide6.QtWidgets")
+except ImportError as error:  # a bare Linux has none of the libraries that Qt draws with
+    _no_qt = str(error)
+    _words = ("PySide6", "slicer_application", "panel_scene")
+    collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py")
+                      if any(word in path.read_text(encoding="utf-8") for word in _words)]
+else:
+    _no_qt = ""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if _no_qt:
+        terminalreporter.write_line(f"Qt cannot be loaded ({_no_qt}): tests of the panel and the module were left out.")
 
 
 @pytest.fixture(scope="session")

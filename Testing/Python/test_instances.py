@@ -15,7 +15,7 @@ from SpineAnalysisLib.schemes.apply import own_structures
 from SpineAnalysisLib.segmentation.hints import Hint, HintKind, hints_from_labels
 from SpineAnalysisLib.segmentation.instances.boundaries import borders, corrected
 from SpineAnalysisLib.segmentation.instances.field import beside_canal, one_spine
-from SpineAnalysisLib.segmentation.instances.separate import Separated, separate
+from SpineAnalysisLib.segmentation.instances.separate import LARGE_SACRUM_MM3, Separated, separate
 from SpineAnalysisLib.segmentation.network.classes import BODY, Class
 from SpineAnalysisLib.volume import LabelMap
 
@@ -120,6 +120,18 @@ def test_without_a_sacrum_levels_are_assumed(lumbar: LabelMap, classes: NDArray[
     found = separate(field_of(cut, grid))
     assert found.levels == (Level.L2, Level.L3, Level.L4, Level.L5), "the lowest is the part of L4 that is in view"
     assert not found.sacrum
+
+
+def test_pieces_of_the_sacrum_are_no_vertebrae(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Its lower part looks like bodies, as it does on coarse CT."""
+    taken = classes.copy()
+    rows = np.nonzero(classes == Class.SACRUM)[1]
+    lower = (classes == Class.SACRUM) & (np.arange(classes.shape[1])[:, None] > np.quantile(rows, 0.8))
+    taken[lower] = Class.MARROW
+    assert np.count_nonzero(taken == Class.SACRUM) * lumbar.voxel_volume > LARGE_SACRUM_MM3
+    found = separate(field_of(taken, lumbar))
+    check_bodies(found, lumbar)
+    assert found.sacrum
 
 
 def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:

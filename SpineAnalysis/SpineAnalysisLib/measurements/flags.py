@@ -26,8 +26,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
     "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
                                "is not seen"),
-    "slices_too_thick_for_type": (_POOR, "the slices are too thick to tell the shape of what leaves the disc space; look "
-                                         "at axial images"),
+    "slices_too_thick_for_type": (_POOR, "the slices are too thick to tell the shape of what leaves the disc space; "
+                                         "look at axial images"),
     "disc_label_short": (_POOR, "the disc's label does not reach the rims of the endplates, so nothing beyond is seen"),
     "side_near_midline": (_GOOD, "the herniation's middle lies near the line between two zones"),
     "canal_not_labeled": (_LIMITED, "no canal is labeled here"),

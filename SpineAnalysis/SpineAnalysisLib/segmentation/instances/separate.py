@@ -26,6 +26,8 @@ _BETWEEN = (Class.DISC, Class.CANAL, Class.CORD)
 """Without any of these, what looks like a body is none."""
 SACRUM_MM3 = 4000.0
 """Less of it may be anything."""
+LARGE_SACRUM_MM3 = 30_000.0
+"""So much of it is no mistake; whole ones have five times as much."""
 SACRUM_NEAR_MM = 30.0
 """The sacrum begins this near below the lowest body."""
 LUMBAR_MM3 = 12_000.0
@@ -78,6 +80,7 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     if pieces.count == 0:
         raise InputError(NO_SPINE)
     field = field.with_class((pieces.bodies > 0) & (classes == Class.DISC), Class.MARROW)
+    pieces = _above_sacrum(field, classes, pieces)
     sacrum, notes = _sacrum(field, classes, pieces)
     field = cleaned_tube(field, classes, pieces.bodies > 0)
     classes = field.classes()
@@ -97,6 +100,18 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     why = "upward from the sacrum" if known else "on the assumption that the lowest one in view is L5"
     return Separated(labels, field, levels, known, confidence,
                      (note_on(levels, why), *notes, *_doubtful(levels, confidence)))
+
+
+def _above_sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> Pieces:
+    """Without bodies below the middle of a large sacrum: they are pieces of it, or of the pelvis."""
+    numbered, count = ndimage.label(classes == Class.SACRUM)
+    sizes = np.bincount(numbered.ravel())[1:] * field.spacing.prod()
+    if count == 0 or sizes.max() < LARGE_SACRUM_MM3:
+        return pieces
+    middle = field.places(np.argwhere(numbered == sizes.argmax() + 1)).mean(axis=0)[1]
+    for number in range(pieces.count, np.count_nonzero(np.asarray(pieces.centers)[:, 1] <= middle), -1):
+        pieces = guided.without_body(pieces, number)
+    return pieces
 
 
 def _sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> tuple[Mask, tuple[str, ...]]:
