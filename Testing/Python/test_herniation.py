@@ -143,3 +143,16 @@ def test_a_loose_piece_is_a_sequestration() -> None:
     found = measured(replace(model, labels=replace(model.labels, array=array)))
     assert found["herniation_type", L51].word == "sequestration"
     assert found["herniation_side", L51].word == "right"
+
+
+def test_thick_slices_give_a_depth_but_no_name() -> None:
+    labels = phantom().labels(phantom().grid((4.8, 0.7, 0.7), margin=3.0))
+    found = measured(build_spine(labels))
+    for level in (L34, L45):
+        named = found["herniation_type", level]
+        assert named.value is None
+        assert "slices_too_thick_for_type" in named.flags
+        assert ("herniation_zone", level) not in found
+        depth = found["disc_bulge_depth", level]
+        assert depth.value is not None
+        assert depth.value > 3.0
