@@ -21,6 +21,8 @@ from .network.predict import predict
 from .outside import is_ct, version_of
 from .protocol import Engine, Job, Segmented
 
+ROUGH = ("the built-in engine drew the outlines, rougher than an expert would: look at them before believing a number "
+         "or a grade")
 _SLAB_VOXELS = 12_000_000
 """Of the scan at a time: interpolated probabilities take four bytes for each."""
 
@@ -35,7 +37,7 @@ def segment(job: Job, model: Path | None = None) -> Segmented:
     found = separate(field, job.hints, float(field.places_of(job.volume.to_ras(corners))[:, 1].max()))
     step(job.progress, 0.88, "Drawing the segmentation")
     labels = on_scan(found, job.volume)
-    labeled = LabeledInput(labels, "spineanalysis", sentences(found.notes), False, "dural sac")
+    labeled = LabeledInput(labels, "spineanalysis", sentences((*found.notes, ROUGH)), False, "dural sac")
     step(job.progress, 1.0, "Segmented")
     return Segmented(labeled, _probabilities(found.field), {
         "engine": "builtin", "model": network.card.get("version", "unknown"), "model_sha256": network.sha256,

@@ -164,10 +164,11 @@ def _segment_number(level: Level | Segment | None, labels: LabelMap) -> int | No
 
 
 def _evaluations(record: Measurement) -> "list[highdicom.sr.QualitativeEvaluation]":
-    """Quality, grades and flags, each as a coded name and value of this project's own."""
+    """Category, quality, grades and flags, each as a coded name and value of this project's own."""
     import highdicom
 
     said = [("quality", "Quality", record.quality.value, record.quality.value)]
+    said += [("category", definitions()[record.key].title, record.word, record.word)] if record.word else []
     said += [("grade", f"Grade by {grade.source}", grade.label, grade.label) for grade in record.grades]
     said += [("flag", "Note", flag, flag_text(flag)) for flag in record.flags]
     return [highdicom.sr.QualitativeEvaluation(_code(name, PRIVATE_SCHEME, title), _code(value, PRIVATE_SCHEME, text))
