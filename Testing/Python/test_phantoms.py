@@ -169,7 +169,8 @@ def test_a_phantom_placed_elsewhere_has_the_same_answers(stenotic: Phantom) -> N
     moved = Phantom(stenotic.spec.changed(pose=pose))
     answers = truths(moved)
     for key, value in truths(stenotic).items():
-        assert answers[key] == pytest.approx(value, abs=1e-6), key
+        sampled = key[0].startswith(("foramen", "lateral_recess"))  # rays find these, so rounding can move them
+        assert answers[key] == pytest.approx(value, abs=0.005 if sampled else 1e-6), key
     grid = stenotic.grid(2.5)
     elsewhere = Grid(grid.shape, pose @ grid.ijk_to_ras)
     same = stenotic.labels(grid).array == moved.labels(elsewhere).array
