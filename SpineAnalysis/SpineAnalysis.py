@@ -105,7 +105,7 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.parameterSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", self.moduleName)
         scene = slicer.mrmlScene
         for event, method in ((scene.StartCloseEvent, self.onSceneStartClose), (scene.EndCloseEvent, self.onSceneEnd),
-                              (scene.EndImportEvent, self.onSceneEnd), (scene.NodeAddedEvent, self.onSceneChanged),
+                              (scene.EndImportEvent, self.onSceneImported), (scene.NodeAddedEvent, self.onSceneChanged),
                               (scene.NodeRemovedEvent, self.onSceneChanged),
                               (scene.EndBatchProcessEvent, self.onSceneChanged)):
             self.addObserver(scene, event, method)
@@ -136,6 +136,16 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEnd(self, _caller: Any, _event: Any) -> None:
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneImported(self, caller: Any, event: Any) -> None:
+        """Let an analysis that nobody has touched make way for those that were loaded."""
+        if self.parent.isEntered:
+            nodes = self.logic.getAllParameterNodes()
+            untouched = [node for node in nodes if self.logic.isUntouched(node)]
+            if len(untouched) < len(nodes):
+                for node in untouched:
+                    slicer.mrmlScene.RemoveNode(node)
+        self.onSceneEnd(caller, event)
 
     def onSceneChanged(self, _caller: Any, _event: Any) -> None:
         if self._parameterNode is not None and not slicer.mrmlScene.IsBatchProcessing():
@@ -194,11 +204,16 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         node.SetName(slicer.mrmlScene.GenerateUniqueName(_("Spine analysis")))
         return node
 
+    def isUntouched(self, node: Any) -> bool:
+        """Whether a parameter node holds no choice of scan or segmentation and no result."""
+        parameters = self.wrapped(node)
+        return parameters.inputVolume is None and parameters.inputSegmentation is None and not parameters.resultName
+
     def prefill(self, parameters: Any) -> None:
         """Choose the first scan, segmentation and known vertebrae of the scene for an analysis that has none yet."""
         from SpineAnalysisLib.mrml.anchors import find_anchors
 
-        if parameters.inputVolume is not None or parameters.inputSegmentation is not None or parameters.resultName:
+        if not self.isUntouched(parameters.parameterNode):
             return
         for field, className in (("inputVolume", "vtkMRMLScalarVolumeNode"),
                                  ("inputSegmentation", "vtkMRMLSegmentationNode")):

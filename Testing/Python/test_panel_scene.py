@@ -204,9 +204,8 @@ def test_a_saved_scene_brings_the_panel_back(fresh, tmp_path):
     assert fresh.texts(fresh.ui.overviewTable) == []
     headless.read_mrb(slicer.mrmlScene, tmp_path / "scene.mrb")
     fresh.settle()
-    loaded = next(n for n in fresh.widget.logic.getAllParameterNodes() if n.GetParameter("resultName"))
-    fresh.ui.parameterSelector.setCurrentNode(loaded)
-    fresh.settle()
+    (loaded,) = fresh.widget.logic.getAllParameterNodes()
+    assert fresh.ui.parameterSelector.currentNode() is loaded, "the untouched one made way for it"
     assert panel_texts(fresh) == before
     assert fresh.session.analysis is None
     fresh.ui.overviewTable.setCurrentCell(1, 1)
