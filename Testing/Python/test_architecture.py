@@ -129,7 +129,7 @@ for name in [n for n in sys.modules if n.partition(".")[0] in {HEAVY!r}]:
 import {path.stem}
 print(sorted({{n.partition(".")[0] for n in sys.modules}} & {HEAVY!r}))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False,
                          env={"PYTHONPATH": f"{MODULES}:{TESTS}", "PATH": ""})
     assert (ran.stdout.strip(), ran.returncode) == ("[]", 0), ran.stderr
 

@@ -372,6 +372,6 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 def test_starting_is_light() -> None:
     program = ("import sys, SpineAnalysisLib.cli as cli\ntry:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
                "print(sorted({n.partition('.')[0] for n in sys.modules} & {'numpy', 'scipy', 'SimpleITK', 'slicer'}))")
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False,
                          env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])})
     assert ran.stdout.splitlines()[-1] == "[]", ran.stderr

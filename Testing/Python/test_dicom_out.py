@@ -106,10 +106,10 @@ def test_a_validator_finds_no_error(folder: str, request: pytest.FixtureRequest)
     files = sorted(request.getfixturevalue(folder).glob("*.dcm"))
     assert {"measurements.dcm", "segmentation.dcm", "key_image_1.dcm"} <= {f.name for f in files}
     for file in files:
-        said = subprocess.run([validator, file], capture_output=True, text=True, check=False).stderr
+        said = subprocess.run([validator, file], capture_output=True, encoding="utf-8", check=False).stderr
         assert [line for line in said.splitlines() if line.startswith(("Error", "Abort"))] == [], file.name
     report = next(file for file in files if file.stem == "measurements")
-    dumped = subprocess.run([dumper, report], capture_output=True, text=True, check=True)
+    dumped = subprocess.run([dumper, report], capture_output=True, encoding="utf-8", check=True)
     assert "Imaging Measurement Report" in dumped.stdout
     assert not [line for line in dumped.stderr.splitlines() if line.startswith("E:")]
 

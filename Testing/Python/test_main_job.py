@@ -94,7 +94,7 @@ cli._analyze, cli._write = lambda arguments, progress: None, wait
 raise SystemExit(cli.main(["run", "--segmentation", {str(segmentation)!r}, "-o", {str(tmp_path / "out")!r}]))
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])})
+                               encoding="utf-8", env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])})
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(getattr(signal, ending))

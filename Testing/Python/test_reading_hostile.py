@@ -38,7 +38,7 @@ def test_links_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_what_unfolds_without_end_is_not_unfolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("SpineAnalysisLib.reading.headers._MOST_INFLATED", 2**20)
+    monkeypatch.setitem(read_headers.__globals__, "_MOST_INFLATED", 2**20)
     write_series(tmp_path, count=4)
     bomb = slice_dataset(np.ones((9, 11), np.uint16), (0, 0, 0))
     bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian

@@ -25,7 +25,8 @@ def run(tmp_path: Path, *runs: list[dict[str, Any]]) -> subprocess.CompletedProc
 
 def called(paths: list[Path]) -> subprocess.CompletedProcess[str]:
     program = Path(__file__).resolve().parents[2] / "Utilities" / "repeatability.py"
-    return subprocess.run([sys.executable, str(program), *map(str, paths)], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, str(program), *map(str, paths)], capture_output=True, encoding="utf-8",
+                          check=False)
 
 
 def row(text: str, title: str) -> list[str]:

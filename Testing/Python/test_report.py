@@ -189,5 +189,5 @@ def test_layout_fits_the_window(page, tmp_path, width):
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom", file.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True)
+        capture_output=True, encoding="utf-8", timeout=120, check=True)
     assert "wide= blank=0 squeezed=0" in done.stdout, re.sub("base64,[^\"]*", "", done.stdout)[-600:]
