@@ -8,10 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ... import __version__
 from ...errors import InputError
+from ...reading.raw import LPS_TO_RAS
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -38,7 +37,7 @@ _NOBODY = "Anonymous^"
 IDENTITY_REMOVED = ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence")
 """What every object of a scan without identity says of it."""
 
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS_TO_LPS = LPS_TO_RAS  # its own inverse
 
 
 @dataclass(frozen=True, eq=False)
