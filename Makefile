@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is not: run 'make setup PYTHON=/path/to/python3.12'." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cohort,dev]'
 	@touch $@
 
 # The main job on a phantom, or on a scan: make demo INPUT=scan.nii.gz SEGMENTATION=segmentation.nii.gz

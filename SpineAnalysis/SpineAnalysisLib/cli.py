@@ -14,7 +14,7 @@ from . import __version__
 from .anatomy import Kind, Level
 from .errors import Cancelled, InputError
 from .progress import Progress, part, silent, step
-from .terminal import ended_tidily, libraries_silenced, shown
+from .terminal import ended_tidily, ended_with_parent, libraries_silenced, shown
 
 # What computes is imported by the commands, so that help and usage errors come at once.
 if TYPE_CHECKING:
@@ -41,11 +41,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :return: 0 done, 1 internal error, 2 bad input, 130 interrupted; wrong usage exits with 2.
     """
-    arguments = _parser().parse_args(argv)
+    return _finished(_parser().parse_args(argv))
+
+
+def bids(argv: Sequence[str] | None = None) -> int:
+    """Analyze a BIDS data set, with the command line that BIDS Apps have.
+
+    :return: as :func:`main`; 3 where some studies failed.
+    """
+    from .cohort.command import bids_parser
+
+    return _finished(bids_parser().parse_args(argv))
+
+
+def _finished(arguments: argparse.Namespace) -> int:
+    """The exit code, once the command has run."""
     verbose = getattr(arguments, "verbose", False)
     try:
         with ended_tidily(), contextlib.nullcontext() if verbose else libraries_silenced():
-            arguments.command(arguments)
+            return arguments.command(arguments) or DONE
     except InputError as error:
         return _fail(BAD_INPUT, str(error))
     except MemoryError:
@@ -60,7 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _fail(INTERNAL_ERROR, f"Internal error, please report it: {type(error).__name__}: {error}"
                                      f"{'' if verbose else ' (--verbose shows where)'}")
-    return DONE
 
 
 def _fail(code: int, message: str) -> int:
@@ -110,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--dicom", action="store_true",
         help="write DICOM segmentation, structured report, document and key images too; needs a DICOM scan")
     add("--deidentify", action="store_true", help="let the DICOM results name nobody and lie in a study of their own")
+    add("--only", nargs="+", action="extend", metavar="FAMILY", help="measure these families only, as in canal disc")
+    add("--bids", metavar="STEM", help=argparse.SUPPRESS)  # how cohorts run each of their studies
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     loudness = run.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
@@ -117,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     series = commands.add_parser("series", help="list the scans in a DICOM folder, and which to analyze together")
     series.set_defaults(command=_series)
     series.add_argument("folder", type=Path, metavar="FOLDER")
+    from .cohort.command import add_cohort
+    add_cohort(commands.add_parser("cohort", help="analyze many studies, and report on all of them together"))
     commands.add_parser("schemes", help="list the label schemes").set_defaults(command=_schemes)
     commands.add_parser("engines", help="list programs that segment").set_defaults(command=_engines)
     return parser
@@ -127,11 +144,16 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if not arguments.image and not arguments.segmentation:
         raise InputError("There is nothing to analyze; pass a scan, a segmentation of it with --segmentation, or both.")
+    if arguments.bids:
+        ended_with_parent()
     source = _dicom_source(arguments) if arguments.dicom else None
     listening = contextlib.nullcontext(silent) if arguments.quiet else shown()
     with output_folder(arguments.output, arguments.overwrite) as folder, listening as progress:
         analysis = _analyze(arguments, part(progress, 0.0, 0.6))
-        _write(analysis, folder, part(progress, 0.6, 0.9))
+        if arguments.bids:
+            _write_derivative(analysis, folder, arguments.bids)
+        else:
+            _write(analysis, folder, part(progress, 0.6, 0.9))
         missing = () if source is None else _write_dicom(analysis, source, folder, part(progress, 0.9, 1.0))
     if arguments.quiet:
         print(arguments.output)
@@ -172,6 +194,12 @@ def _write(analysis: "Analysis", folder: Path, progress: Progress) -> None:
     step(progress, 1.0, "Done")
 
 
+def _write_derivative(analysis: "Analysis", folder: Path, stem: str) -> None:
+    from .cohort.leave import write_derivative
+
+    write_derivative(analysis, folder, stem)
+
+
 def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     """Everything up to the files."""
     from .analysis import analyze
@@ -184,6 +212,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
     from .segmentation.registry import labels_of
 
     step(progress, 0.0, "Reading")
+    only = _families(arguments.only)
     image = read_image(arguments.image, arguments.series) if arguments.image else None
     hint = (arguments.contrast, "command line") if arguments.contrast else image.hint if image is not None else None
     anchors = [_anchor(text) for text in arguments.anchor]
@@ -199,7 +228,7 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         anchors += [_lowest(labeled, Level[arguments.lowest])] if arguments.lowest else []
     others = [_understood([read_segmentation(path)], arguments.scheme, None).labels
               for path in arguments.also_segmentation]
-    further = read_further(arguments.also, image, others)
+    further = read_further(arguments.also, image, others, optional=bool(arguments.bids))
     notes = [note for source in (image, *segmentations, labeled, further) if source is not None
              for note in source.notes]
     inputs = [{"role": "segmentation", "format": s.format, "sha256": s.sha256} for s in segmentations]
@@ -214,10 +243,20 @@ def _analyze(arguments: argparse.Namespace, progress: Progress) -> "Analysis":
         levels_known=labeled.levels_known, canal_means=labeled.canal_means, notes=notes, anchors=anchors,
         numbering=Numbering(arguments.count_from) if arguments.count_from else None,
         further=further.scans, frame=image.frame if image is not None else "",
-        segment=labels_of, symptom=arguments.symptom,
+        segment=labels_of, symptom=arguments.symptom, only=only,
         progress=part(progress, 0.2 if made is None else 0.6, 1.0),
         provenance={"versions": versions(), "inputs": inputs, "scheme": labeled.scheme, "engine": made,
                     "contrast_known_by": hint[1] if hint else None})
+
+
+def _families(names: Sequence[str] | None) -> Sequence[str] | None:
+    """:raises InputError: for a family that is not there."""
+    from .measurements.registry import families
+
+    known = [family.name for family in families()]
+    if unknown := [name for name in names or () if name not in known]:
+        raise InputError(f"There is no family {unknown[0]}; the known ones are {', '.join(known)}.")
+    return names
 
 
 def _segmented(arguments: argparse.Namespace, image: "ReadImage", contrast: "Contrast | None", progress: Progress,

@@ -4,11 +4,16 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from .progress import Progress
+
+_GRACE_S = 5.0
+"""For what computes in C++ to come back and be interrupted."""
 
 
 @contextlib.contextmanager
@@ -48,6 +53,21 @@ def ended_tidily() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+def ended_with_parent() -> None:
+    """End, as a request to end does, when standard input closes: its other end belongs to the process to outlive.
+
+    Works however that process went, and on every system.
+    """
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

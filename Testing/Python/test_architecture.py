@@ -32,6 +32,7 @@ ROOMS = (
     {"headless", "phantoms", "results"},
     {"report"},
     {"mrml", "terminal"},
+    {"cohort"},
     {"panel"},
     {"cli"},
 )

@@ -22,13 +22,15 @@ class FurtherScans:
     notes: tuple[str, ...]
 
 
-def read_further(texts: Iterable[str], first: ReadImage | None, labels: Sequence[LabelMap] = ()) -> FurtherScans:
+def read_further(texts: Iterable[str], first: ReadImage | None, labels: Sequence[LabelMap] = (),
+                 optional: bool = False) -> FurtherScans:
     """Read further scans.
 
     :param texts: paths of files or DICOM folders, with ``T1=`` or the like before where the file does not tell.
         Of a folder with several series all are taken, but for ``first`` and what is no scan.
     :param first: the scan that was segmented.
     :param labels: segmentations of further scans; each belongs to the scan whose grid it has.
+    :param optional: whether what cannot be read, or does not fit, is left out with a note.
     :raises InputError: for what cannot be read, and for a segmentation of none of the scans.
     """
     scans: list[VisitScan] = []
@@ -36,13 +38,20 @@ def read_further(texts: Iterable[str], first: ReadImage | None, labels: Sequence
     notes: list[str] = []
     for text in texts:
         told, path = _told(text)
-        images, left_out = read_images(path)
+        try:
+            images, left_out = read_images(path)
+        except InputError as error:
+            if not optional:
+                raise
+            notes.append(f"A further scan was left out: {error}")
+            continue
         if len(images) > 1:  # not named one by one: the scan that was segmented may be among them
             images = [image for image in images if first is None or image.sha256 != first.sha256]
         notes += left_out
         for image in images:
             hint = image.hint[0] if image.hint else None
-            scans.append(VisitScan(image.volume, told or hint, image.frame, optional=path.is_dir() and len(images) > 1))
+            scans.append(VisitScan(image.volume, told or hint, image.frame,
+                                   optional=optional or (path.is_dir() and len(images) > 1)))
             inputs.append({"role": "further scan", "format": image.description, "sha256": image.sha256})
             notes += image.notes
     return FurtherScans(tuple(_with_labels(scans, labels)), tuple(inputs), tuple(notes))

@@ -55,6 +55,21 @@ def read(path: Path, role: str) -> RawImage:
     return RawImage(array, matrix, {EXTENSION: extension}, notes)
 
 
+def read_grid(path: Path, role: str) -> tuple[tuple[int, ...], NDArray[np.floating]]:
+    """Size along the first three axes and (4, 4) IJK to RAS; no voxel is read.
+
+    :raises InputError: as :func:`read`.
+    """
+    try:
+        with path.open("rb") as probe:
+            zipped = probe.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
+            fields, _ = _parse(stream.read(540), role)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise unreadable(role) from None
+    return tuple(int(n) for n in fields["dim"][1:4]), _geometry(fields, role)[0]
+
+
 def _parse(start: bytes, role: str) -> tuple[dict[str, Any], str]:
     """Header fields and the byte order."""
     orders: tuple[Literal["<", ">"], ...] = ("<", ">")
