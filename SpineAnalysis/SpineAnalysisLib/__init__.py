@@ -9,6 +9,7 @@ Rooms, each importing only from those before it::
     segmentation, labeling, measurements
     analysis        volumes in -> Spine, measurements, provenance out
     reading, mrml, report
+    cohort          many studies on a cluster
     headless, cli
 
 Nothing below ``mrml`` imports ``slicer``, ``qt`` or ``ctk``.  Points are in RAS millimeters.

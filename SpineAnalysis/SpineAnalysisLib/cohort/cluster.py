@@ -47,14 +47,17 @@ def machine() -> tuple[int, float]:
 def local_client(workers: int) -> "Iterator[Client]":
     """A cluster of this computer, gone when the block ends: a worker is a process that works at one study at a time.
 
-    Workers are not limited in memory themselves: what needs it is the study's process, which is.
+    Workers are not limited in memory themselves: what needs it is the study's process, which is.  No study waits at a
+    worker, so that none is held to have been at work where a worker dies.
     """
     machine()
+    import dask
     from distributed import Client, LocalCluster
 
-    with tempfile.TemporaryDirectory(prefix="spine-analysis-dask-", ignore_cleanup_errors=True) as scratch, \
+    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}), \
+            tempfile.TemporaryDirectory(prefix="spine-analysis-dask-", ignore_cleanup_errors=True) as scratch, \
             LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, scheduler_port=0,
-                         host="127.0.0.1", dashboard_address=None, local_directory=scratch,
+                         host="127.0.0.1", dashboard_address="127.0.0.1:0", local_directory=scratch,
                          silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
         yield client
 

@@ -19,9 +19,11 @@ from .numbers import Cell, Measure
 FEWEST_FOR_BOX = 5
 _MOST_DOTS = 150
 """At one place; of more, only those beyond the whiskers are drawn."""
-_GROUPS = {"female": ("women", "#7b3294"), "male": ("men", "#008837"), "right": ("right", "#2166ac"),
-           "left": ("left", "#b2182b"), "": ("", "#40566b")}
+_GROUPS = {"female": ("women", "#7b3294"), "male": ("men", "#008837"), "right": ("right", "#01665e"),
+           "left": ("left", "#a6611a"), "": ("", "#40566b")}
 _HEIGHT_IN, _WIDTH_IN, _COLUMN_IN, _MARGIN_IN = 2.9, 7.4, 0.8, 1.2
+_FEWEST_COLUMNS = 5
+"""That a figure has room for, so that columns are never broad and the legend fits."""
 _ALONG, _SPAN = 0.09, 0.8
 
 
@@ -30,10 +32,10 @@ def distribution(measure: Measure) -> Picture:
     levels = list(dict.fromkeys(cell.level for cell in measure.cells))
     groups = _groups(measure)
     with house_style():
-        figure = Figure(figsize=(min(_WIDTH_IN, _MARGIN_IN + _COLUMN_IN * max(len(levels), 3)), _HEIGHT_IN))
+        figure = Figure(figsize=(_width(levels), _HEIGHT_IN))
         axes = figure.add_axes((0.62 / figure.get_figwidth(), 0.13, 1 - 0.75 / figure.get_figwidth(), 0.74))
         _limits(axes, measure)
-        width = _SPAN / len(groups)
+        width = _SPAN / max(len(groups), 2)
         for cell in measure.cells:
             at = levels.index(cell.level)
             if cell.rule is not None:
@@ -41,8 +43,8 @@ def distribution(measure: Measure) -> Picture:
             for place, group in enumerate(groups):
                 values = _of_group(cell, group)
                 if len(values):
-                    _draw(axes, values, at - _SPAN / 2 + width * (place + 0.5), width, _GROUPS[group][1])
-        axes.set_xlim(-0.6, len(levels) - 0.4)
+                    _draw(axes, values, at + width * (place - (len(groups) - 1) / 2), width, _GROUPS[group][1])
+        _across(axes, len(levels))
         axes.set_xticks(range(len(levels)), [level or "whole spine" for level in levels])
         axes.tick_params(length=0)
         axes.grid(axis="y", color=HAIRLINE, linewidth=0.5)
@@ -59,7 +61,7 @@ def categories(measure: Measure) -> Picture:
     levels = list(dict.fromkeys(cell.level for cell in measure.cells))
     shades = [TONES[Severity.NORMAL].mark, *(_mixed(i / max(len(words) - 2, 1)) for i in range(len(words) - 1))]
     with house_style():
-        figure = Figure(figsize=(min(_WIDTH_IN, _MARGIN_IN + _COLUMN_IN * max(len(levels), 3) + 1.3), _HEIGHT_IN - 0.4))
+        figure = Figure(figsize=(min(_WIDTH_IN, _width(levels) + 1.3), _HEIGHT_IN - 0.4))
         axes = figure.add_axes((0.62 / figure.get_figwidth(), 0.14, 1 - 2.05 / figure.get_figwidth(), 0.8))
         floor = np.zeros(len(levels))
         for shade, (value, word) in zip(shades, words.items(), strict=True):
@@ -69,12 +71,23 @@ def categories(measure: Measure) -> Picture:
             floor += counts
         axes.set_xticks(range(len(levels)), levels)
         axes.tick_params(length=0)
-        axes.set_xlim(-0.6, len(levels) - 0.4)
+        _across(axes, len(levels))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("participants")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
         return picture(figure, _alt(measure, levels))
+
+
+def _width(levels: Sequence[str]) -> float:
+    """Inches."""
+    return min(_WIDTH_IN, _MARGIN_IN + _COLUMN_IN * max(len(levels), _FEWEST_COLUMNS))
+
+
+def _across(axes: Axes, levels: int) -> None:
+    """Levels in the middle where they are few."""
+    spare = max(0.0, (_FEWEST_COLUMNS - levels) / 2)
+    axes.set_xlim(-0.6 - spare, levels - 0.4 + spare)
 
 
 def _mixed(share: float) -> tuple[float, float, float]:

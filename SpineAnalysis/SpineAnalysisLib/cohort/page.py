@@ -48,6 +48,7 @@ class Section:
     title: str
     anchor: str
     about: str
+    unit: str
     picture: Picture
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -164,9 +165,10 @@ def _section(measure: Measure, every: Sequence[Measure]) -> Section:
     sources = tuple(map(_cited, {c.rule.name: c.rule for c in measure.cells if c.rule is not None}.values()))
     if definition.words:
         header, rows = _category_table(measure)
-        return Section(title, anchor, definition.definition, categories(measure), header, rows, sources)
+        return Section(title, anchor, definition.definition, "", categories(measure), header, rows, sources)
     header, rows = _number_table(measure)
-    return Section(title, anchor, definition.definition, distribution(measure), header, rows, sources)
+    return Section(title, anchor, definition.definition, pretty_unit(definition.unit),
+                   distribution(measure), header, rows, sources)
 
 
 def _cited(rule: Cutoff) -> str:
