@@ -53,9 +53,21 @@ def test_a_scan_alone_is_segmented_measured_and_edited(module: types.ModuleType,
     assert again.provenance["engine"] is None
     derived = [a.spine.labels.is_derived(a.spine.labels.values(Kind.DISC, Level.L4)) for a in (first, again)]
     assert derived == [False, True], "the edited segmentation is measured, whose disc is gone"
-    assert slicer.mrmlScene.IsNodePresent(drawn), "what the user edited stays"
-    assert drawn.GetAttribute(ANALYSIS_ATTRIBUTE) is None
+    assert find_result(slicer.mrmlScene, name, "segmentation") is drawn, "what the user edited stays"
+    segments = [drawn.GetSegmentation().GetNthSegment(i).GetName()
+                for i in range(drawn.GetSegmentation().GetNumberOfSegments())]
+    assert "my tumor" in segments
+    assert "L4-L5 disc" in segments, "the derived one is added"
+    third = logic.analyze(node)
+    assert third.provenance["engine"]["engine"] == "builtin"
     assert find_result(slicer.mrmlScene, name, "segmentation") is not drawn
+    assert not slicer.mrmlScene.IsNodePresent(drawn), "nobody has changed it since"
+    edited = find_result(slicer.mrmlScene, name, "segmentation")
+    edited.GetSegmentation().AddEmptySegment("", "my screw")
+    logic.analyze(node)
+    assert slicer.mrmlScene.IsNodePresent(edited), "a new segmentation does not replace an edited one"
+    assert edited.GetAttribute(ANALYSIS_ATTRIBUTE) is None
+    assert edited.GetName() == "Spine segmentation (edited)"
 
 
 def test_points_of_the_scene_help(module: types.ModuleType, scan: tuple[Volume, LabelMap]) -> None:

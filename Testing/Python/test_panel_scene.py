@@ -257,15 +257,23 @@ def test_analyses_live_side_by_side(fresh):
     assert (first.GetParameter("spineViews"), second.GetParameter("spineViews")) == ("False", "True")
 
 
-def test_the_user_edits_the_segmentation_and_measures_again(fresh):
-    fresh.run()
-    segmentation = fresh.parameters.inputSegmentation
-    segmentation.GetSegmentation().RemoveSegment(segmentation.GetSegmentation().GetSegmentIdBySegmentName("cord")) \
-        if segmentation.GetSegmentation().GetSegmentIdBySegmentName("cord") else None
-    nodes = slicer.mrmlScene.GetNumberOfNodes()
-    fresh.click(fresh.ui.measureButton)
-    assert slicer.mrmlScene.GetNumberOfNodes() <= nodes + 1, "earlier results are replaced"
-    assert len(result_items(slicer.mrmlScene, fresh.session.name)) == 1
+def test_the_user_edits_the_segmentation_and_measures_again(tried):
+    opened = tried(segment_phantom)
+    opened.click(opened.ui.runButton)
+    made = opened.parameters.inputSegmentation
+    segmentation = made.GetSegmentation()
+    segmentation.RemoveSegment(segmentation.GetSegmentIdBySegmentName("L4-L5 disc"))
+    segmentation.AddEmptySegment("", "my tumor")
+    nodes = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    opened.panel.turn_to(opened.panel.MEASURE)
+    opened.click(opened.ui.measureButton)
+    assert opened.parameters.inputSegmentation is made
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == nodes
+    assert segmentation.GetSegmentIdBySegmentName("my tumor"), "nothing that people have added is lost"
+    assert segmentation.GetSegmentIdBySegmentName("L4-L5 disc"), "derived anew"
+    assert any("derived" in doubt for doubt in opened.session.memory.doubts)
+    assert len(result_items(slicer.mrmlScene, opened.session.name)) == 1
+    assert made.GetDisplayVisibility()
 
 
 def test_the_module_reloads_with_its_results(fresh):

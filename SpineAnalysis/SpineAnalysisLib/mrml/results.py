@@ -69,6 +69,10 @@ class ResultFolder:
         else:  # Slicer's application has filed it already
             self._hierarchy.SetItemParent(item, folder)
 
+    def take(self, node: Any) -> None:
+        """File a node that an earlier analysis of this name has added."""
+        self._file(node, self.item)
+
     def discard(self) -> None:
         """Take everything out again."""
         for node in reversed(self._nodes):
@@ -82,8 +86,7 @@ def one_operation(scene: Any, name: str, replace: bool = False, keep: Any | None
     """Add the nodes of an analysis as one step that can be undone; an exception takes out all that was added.
 
     :param replace: remove earlier results of the same name, once the new ones are complete.
-    :param keep: a node of theirs that the new ones were made from, such as a segmentation that was edited: it becomes
-        the user's own.
+    :param keep: a node of theirs that people have edited: it becomes their own.
     """
     scene.SaveStateForUndo()
     scene.StartState(scene.BatchProcessState)
@@ -104,8 +107,10 @@ def one_operation(scene: Any, name: str, replace: bool = False, keep: Any | None
 
 
 def _adopt(scene: Any, node: Any) -> None:
-    """Make a node of an analysis one of the user's."""
+    """Make a node of an analysis one of the user's, out of the way of the new one."""
     hierarchy = scene.GetSubjectHierarchyNode()
+    node.SetName(scene.GenerateUniqueName(f"{node.GetName()} (edited)"))
+    node.SetDisplayVisibility(False)
     for attribute in (ANALYSIS_ATTRIBUTE, ROLE_ATTRIBUTE):
         node.RemoveAttribute(attribute)
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), hierarchy.GetSceneItemID())

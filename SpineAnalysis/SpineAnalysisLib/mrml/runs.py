@@ -120,8 +120,8 @@ def finish(outcome: Outcome, scene: Any, name: str, volume_node: Any | None = No
     """Add what was found to the scene, in place of earlier results of the same name.
 
     :param anchors_node: point list of the vertebrae that people named, if the scene has one.
-    :param edited: the segmentation that it was found from: where that is one of the earlier results, which people have
-        edited, it stays.
+    :param edited: the segmentation that it was found from: where that is one of the earlier results, it stays with all
+        that people have made of it, and is brought up to date.
     :raises Cancelled: by ``progress``; the scene is then as before.
     """
     return show(outcome.analysis, scene, image_node=volume_node, anchors_node=anchors_node, name=name, replace=True,

@@ -1,7 +1,7 @@
 """Segmentation nodes <-> masks and label maps."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +22,10 @@ from .volumes import image_array, image_data, in_world
 DERIVED_TAG = "SpineAnalysis.derived"
 """Tag of segments that were computed from other structures instead of segmented."""
 
-_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 _SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 _GEOMETRY_PARAMETER = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-_TERMINOLOGY_TAG = slicer.vtkSegment.GetTerminologyEntryTagName()
+TERMINOLOGY_TAG = slicer.vtkSegment.GetTerminologyEntryTagName()
 
 _FILL_OPACITY = 0.2
 _OUTLINE_OPACITY = 0.9
@@ -67,11 +67,11 @@ def _masks(node: Any, segmentation: Any, grid: Any) -> Iterator[SegmentMask]:
     layers: dict[Any, Volume] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
-        image = segment.GetRepresentation(_LABELMAP)
+        image = segment.GetRepresentation(LABELMAP)
         if image not in layers:
             layers[image] = in_world(_resampled(image, grid), node, nearest=True)
         mask = layers[image].with_array(layers[image].array == segment.GetLabelValue())
-        yield SegmentMask(segment.GetName(), tag_of(segment, _TERMINOLOGY_TAG), mask)
+        yield SegmentMask(segment.GetName(), tag_of(segment, TERMINOLOGY_TAG), mask)
 
 
 def derived_segments(node: Any) -> frozenset[str]:
@@ -84,13 +84,13 @@ def derived_segments(node: Any) -> frozenset[str]:
 def _with_labelmaps(node: Any) -> Any:
     """The node's segmentation, or a copy of it that has label maps."""
     original = node.GetSegmentation()
-    if original.ContainsRepresentation(_LABELMAP):
+    if original.ContainsRepresentation(LABELMAP):
         return original
     copy = slicer.vtkSegmentation()
     copy.DeepCopy(original)
     if copy.GetNumberOfSegments() and not copy.GetConversionParameter(_GEOMETRY_PARAMETER):
         copy.SetConversionParameter(_GEOMETRY_PARAMETER, _grid_around(copy))
-    if not copy.CreateRepresentation(_LABELMAP):
+    if not copy.CreateRepresentation(LABELMAP):
         raise InputError(f"The segmentation {node.GetName()} cannot be turned into a label map: is it empty?")
     return copy
 
@@ -139,29 +139,11 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     :raises InputError: where nothing is labeled.
     :raises Cancelled: by ``progress``.
     """
-    values = _own_values(labels)
-    box = bounding_box(values > 0, margin=1)
-    if box is None:
-        raise InputError("The segmentation holds no structure of the spine: check the label scheme.")
-    lower, upper = np.maximum(box[0], 0), np.minimum(box[1], labels.shape)
-    values = values[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
-    structures = {own_value(s): s for s in labels.structures.values()}
-    derived = {own_value(labels.structures[v]) for v in labels.derived}
     node = folder.add("vtkMRMLSegmentationNode", "Spine segmentation", "segmentation")
     with slicer.util.NodeModify(node):
         _set_reference_geometry(node, labels, image_node)
-        shared = oriented_image(values, labels.ijk_to_ras, lower)
-        segmentation = node.GetSegmentation()
-        boxes = {value: where for value, where in enumerate(find_objects(values), start=1) if where is not None}
-        for done, (value, where) in enumerate(boxes.items()):
-            structure = structures[value]
-            step(progress, done / len(boxes), f"Showing the {structure}")
-            segment = _segment(structure, value, shared, value in derived)
-            if surfaces:
-                first = lower + [part.start for part in where]
-                mask = oriented_image((values[where] == value).astype(np.uint8), labels.ijk_to_ras, first)
-                segment.AddRepresentation(_SURFACE, _surface(mask))
-            segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(_identifier(segment.GetName())))
+        if not add_structures(node, labels, surfaces=surfaces, progress=progress):
+            raise InputError("The segmentation holds no structure of the spine: check the label scheme.")
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(_FILL_OPACITY)
     display.SetOpacity2DOutline(_OUTLINE_OPACITY)
@@ -169,25 +151,62 @@ def add_segmentation(folder: ResultFolder, labels: LabelMap, image_node: Any | N
     return node
 
 
-def _own_values(labels: LabelMap) -> NDArray[np.uint16]:
-    """(I, J, K) of this project's own label scheme, 0 where nothing is labeled."""
+def add_structures(node: Any, labels: LabelMap, only: Collection[Structure] | None = None, surfaces: bool = True,
+                   progress: Progress = silent) -> int:
+    """Labeled structures as segments of a node, all in one shared label map; what the node holds stays.
+
+    :param labels: in the node's own coordinates.
+    :param only: leave others out.
+    :return: how many there are.
+    :raises Cancelled: by ``progress``.
+    """
+    values = _own_values(labels, only)
+    box = bounding_box(values > 0, margin=1)
+    if box is None:
+        return 0
+    lower, upper = np.maximum(box[0], 0), np.minimum(box[1], labels.shape)
+    values = values[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
+    structures = {own_value(s): s for s in labels.structures.values()}
+    derived = {own_value(labels.structures[v]) for v in labels.derived}
+    shared = oriented_image(values, labels.ijk_to_ras, lower)
+    segmentation = node.GetSegmentation()
+    boxes = {value: where for value, where in enumerate(find_objects(values), start=1) if where is not None}
+    for done, (value, where) in enumerate(boxes.items()):
+        structure = structures[value]
+        step(progress, done / len(boxes), f"Showing the {structure}")
+        segment = _segment(structure, value, shared, value in derived)
+        if surfaces:
+            first = lower + [part.start for part in where]
+            mask = oriented_image((values[where] == value).astype(np.uint8), labels.ijk_to_ras, first)
+            segment.AddRepresentation(_SURFACE, _surface(mask))
+        segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(_identifier(segment.GetName())))
+    return len(boxes)
+
+
+def _own_values(labels: LabelMap, only: Collection[Structure] | None) -> NDArray[np.uint16]:
+    """(I, J, K) of this project's own label scheme, 0 where nothing (of ``only``) is labeled."""
     table = np.zeros(max(labels.structures, default=0) + 1, np.uint16)
     for value, structure in labels.structures.items():
-        table[value] = own_value(structure)
+        table[value] = own_value(structure) if only is None or structure in only else 0
     known = (labels.array >= 0) & (labels.array < len(table))
     return np.where(known, table[np.where(known, labels.array, 0)], np.uint16(0))
 
 
 def _segment(structure: Structure, value: int, shared: Any, derived: bool) -> Any:
     segment = slicer.vtkSegment()
-    segment.SetName(str(structure))
+    name_segment(segment, structure)
     segment.SetColor(*color_of(structure))
-    segment.SetTag(_TERMINOLOGY_TAG, terminology_entry(structure))
     if derived:
         segment.SetTag(DERIVED_TAG, "1")
     segment.SetLabelValue(value)
-    segment.AddRepresentation(_LABELMAP, shared)
+    segment.AddRepresentation(LABELMAP, shared)
     return segment
+
+
+def name_segment(segment: Any, structure: Structure) -> None:
+    """Say what a segment is, in words and in codes."""
+    segment.SetName(str(structure))
+    segment.SetTag(TERMINOLOGY_TAG, terminology_entry(structure))
 
 
 def _surface(mask: Any) -> Any:
@@ -196,7 +215,7 @@ def _surface(mask: Any) -> Any:
     Made of the structure's own box, because Slicer goes through the whole shared label map for every segment of it.
     """
     segmentation, segment = slicer.vtkSegmentation(), slicer.vtkSegment()
-    segment.AddRepresentation(_LABELMAP, mask)
+    segment.AddRepresentation(LABELMAP, mask)
     segmentation.AddSegment(segment, "structure")
     segmentation.CreateRepresentation(_SURFACE)
     return segment.GetRepresentation(_SURFACE)

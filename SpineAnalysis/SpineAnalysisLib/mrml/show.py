@@ -9,9 +9,10 @@ from ..analysis import Analysis
 from ..measurements.registry import definitions
 from ..progress import Progress, part, silent, step
 from .anchors import add_anchors
+from .edits import can_renew, remember_content, renew, was_edited
 from .markups import add_centerline, add_level_labels, add_measurement, drawn
 from .memory import LevelName, memory_of, remember
-from .results import ResultFolder, one_operation
+from .results import ResultFolder, find_result, one_operation
 from .segmentations import add_segmentation
 from .tables import add_curve, add_explanation_table, add_findings_table, add_measurement_table
 from .volumes import add_volume
@@ -56,20 +57,25 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, ancho
     :param name: of the folder; ``None`` names it after the scan.
     :param names: how sure the levels are, for the scene to remember.
     :param replace: remove earlier results of the same name.
-    :param keep: one of their nodes that the analysis was made from, which stays.
+    :param keep: the segmentation that the analysis was made from: where it is one of theirs, it stays and is brought
+        up to date.  Another one of theirs that people have edited becomes their own.
     :raises Cancelled: when ``progress`` says so; the scene is then as before.
     """
     spine = analysis.spine
     image_name = image_node.GetName() if image_node is not None else spine.image.name if spine.image else ""
     title = name or f"Spine analysis: {image_name or spine.labels.name or 'segmentation'}"
-    with one_operation(scene, title, replace, keep) as folder:
+    earlier = find_result(scene, title, "segmentation") if replace else None
+    renewed = earlier is not None and earlier is keep and can_renew(earlier)
+    edited = earlier if earlier is not None and not renewed and (earlier is keep or was_edited(earlier)) else None
+    with one_operation(scene, title, replace, edited) as folder:
         step(progress, 0.0, "Showing the scan")
         if image_node is None and spine.image is not None:
             image_node = add_volume(folder, spine.image, spine.contrast)
             for scan in spine.further:
                 add_volume(folder, replaced(scan.volume, name=scan.name), scan.contrast)
         step(progress, 0.15, "Showing the segmentation")
-        segmentation = add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))
+        segmentation = keep if renewed else \
+            add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))
         step(progress, 0.8, "Showing the measurements")
         levels = add_level_labels(folder, spine)
         if anchors_node is None and analysis.naming is not None and analysis.naming.anchors:
@@ -86,6 +92,11 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, ancho
         curves = [add_curve(folder, curve, tables) for curve in analysis.tables]
         memory = remember(folder, memory_of(analysis, names), tables)
         step(progress, 1.0, "Shown")
+        if renewed:  # last, because it cannot be undone by taking nodes out again
+            renew(segmentation, spine.labels)
+            folder.take(segmentation)
+        else:
+            remember_content(segmentation)
     return ResultNodes(title, folder.item, image_node, segmentation, levels, centerline, table, markups,
                        tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts),
                        memory, anchors_node)
