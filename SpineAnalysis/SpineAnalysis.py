@@ -76,6 +76,7 @@ class SpineAnalysisParameterNode:
     engine: str = DEFAULT_ENGINE
     scheme: str = UNKNOWN
     numbering: str = ""  # where to count levels from
+    symptom: str = ""  # a painful dermatome and its side
     skipped: str = ""  # families that are not measured
     limits: str = ""  # own limits in place of published ones, JSON
     findings: str = ""  # as edited
@@ -237,7 +238,7 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def analyze(self, volumeNode: Any | None, segmentationNode: Any | None = None, engine: str = DEFAULT_ENGINE,
                 scheme: str = UNKNOWN, contrast: str = UNKNOWN, hintsNode: Any | None = None,
-                anchorsNode: Any | None = None, countFrom: str = "",
+                anchorsNode: Any | None = None, countFrom: str = "", symptom: str = "",
                 progress: "Progress | None" = None) -> "Analysis":
         """Segment where needed, label and measure a spine, and add the results to the scene.
 
@@ -253,6 +254,8 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         :param anchorsNode: point list of vertebrae that people know, each point labeled with its level, such as L5;
             they name the others.
         :param countFrom: where to count levels from: C2, sacrum or ribs.
+        :param symptom: a painful dermatome and its side, such as "L5 left"; ``explanations`` of the analysis then list
+            the places that could explain it.
         :param progress: ``progress(fraction, message)``; ``False`` from it cancels.
         :raises SpineAnalysisLib.errors.InputError: for what cannot be analyzed.
         :raises SpineAnalysisLib.errors.Cancelled: by ``progress``; the scene is then as before.
@@ -267,7 +270,7 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         step(progress, 0.0, "Reading the scene")
         choices = Choices(scheme=scheme, contrast=contrast, engine=engine,
                           anchors=anchors_from_node(anchorsNode), numbering=Numbering(countFrom) if countFrom else None,
-                          hints=hints_from_node(hintsNode) if hintsNode is not None else ())
+                          hints=hints_from_node(hintsNode) if hintsNode is not None else (), symptom=symptom)
         outcome = work(request(volumeNode, segmentationNode, choices), part(progress, 0.05, 0.8))
         source: Any = volumeNode or segmentationNode
         name = _("Spine analysis: {node}").format(node=source.GetName())

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..analysis import Analysis, analyze
@@ -13,6 +14,7 @@ from ..labeling.repair import label_spine
 from ..progress import Progress, part, silent, step
 from ..reading.segmentation import share_inside
 from ..schemes import LabeledInput, merge_segments, understand
+from ..segmentation.apart import segment_apart
 from ..segmentation.hints import Hint
 from ..segmentation.registry import DEFAULT, engine_named, labels_of
 from ..spine import Contrast, VisitScan
@@ -38,6 +40,7 @@ class Choices:
     :param anchors: vertebrae that people have named.
     :param hints: points that steer the engine.
     :param symptom: a painful dermatome and its side, to be explained; may be empty.
+    :param apart: run the engine in a process of its own, which can be ended at any moment.
     """
 
     scheme: str = AUTO
@@ -49,6 +52,7 @@ class Choices:
     numbering: Numbering | None = None
     hints: Sequence[Hint] = ()
     symptom: str = ""
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +105,9 @@ def work(asked: Request, progress: Progress = silent) -> Outcome:
     if labeled is None:
         assert asked.image is not None, "a request has a segmentation, a scan, or both"
         share = 0.6
-        found = engine_named(chosen.engine).segment(asked.image, asked.contrast, hints=chosen.hints,
-                                                    progress=part(progress, 0.0, share))
+        engine = engine_named(chosen.engine)
+        segment = partial(segment_apart, engine) if chosen.apart else engine.segment
+        found = segment(asked.image, asked.contrast, hints=tuple(chosen.hints), progress=part(progress, 0.0, share))
         labeled, made = found.labeled, found.provenance
     step(progress, share, "Recognizing the spine")
     provenance = {"scheme": labeled.scheme, "engine": dict(made) if made is not None else None}

@@ -104,7 +104,7 @@ class Session:
     def choices(self) -> Choices:
         """The chosen engine, names, families and limits."""
         chosen = self.parameters
-        return Choices(scheme=chosen.scheme, engine=chosen.engine,
+        return Choices(scheme=chosen.scheme, engine=chosen.engine, apart=True, symptom=chosen.symptom,
                        only=self.families(), limits=self.limits(), anchors=anchors_from_node(self.anchors),
                        numbering=Numbering(chosen.numbering) if chosen.numbering else None,
                        hints=hints_from_node(self.hints) if self.hints is not None and chosen.source == ENGINE

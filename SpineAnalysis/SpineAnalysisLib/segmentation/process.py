@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ _MEMORY_EVERY_S = 1.0
 _GRACE_S = 3.0
 _LINES_KEPT, _LINES_TOLD, _LONGEST_LINE = 60, 3, 160
 _PERCENT = re.compile(r"(?<!\d)(\d{1,3})%\|")  # of a progress bar
+_TOLD = re.compile(r"@([01]\.\d+) (.+)")  # how far one of this project's own programs is: see :func:`tell`
+_PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 _GIGABYTE = 2.0**30
 
 _NO_MEMORY = re.compile(r"out of memory|MemoryError|bad_alloc|Cannot allocate memory", re.IGNORECASE)
@@ -51,30 +54,39 @@ class Program:
     """:param title: what people read; :param function: ``module:function`` that the child runs.
 
     :param weights: where it keeps its weights, told when they are missing.
+    :param path: folder of its modules, where Python does not look by itself.
     """
 
     title: str
     function: str
     stages: Sequence[Stage]
     weights: str
+    path: Path | None = None
 
 
 def python_executable() -> str:
     """The Python to run children with; in Slicer, whose own executable is no Python, its PythonSlicer."""
-    if Path(sys.executable).stem.lower().startswith("python"):
+    if _PYTHON.fullmatch(Path(sys.executable).name.lower()):
         return sys.executable
+    found = shutil.which("PythonSlicer")  # Slicer's launcher puts it there
+    if found is not None:
+        return found
     beside = Path(sys.executable).with_name("PythonSlicer" + (".exe" if os.name == "nt" else ""))
     return str(beside) if beside.is_file() else str(Path(sys.prefix) / "bin" / "PythonSlicer")
 
 
-def protected_environment(scratch: Path) -> dict[str, str]:
+def protected_environment(scratch: Path, path: Path | None = None) -> dict[str, str]:
     """The environment of a child: what it may change is its own weights and a scratch folder.
 
     pip refuses to work outside a virtual environment, so that no program changes Slicer's packages while it runs.
+
+    :param path: where it finds modules as well.
     """
     own = {"PIP_REQUIRE_VIRTUALENV": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
            "MPLBACKEND": "Agg", "TQDM_MININTERVAL": "0.5", "TMPDIR": str(scratch), "TEMP": str(scratch),
            "TMP": str(scratch)}
+    if path is not None:
+        own["PYTHONPATH"] = os.pathsep.join([str(path), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **own}
 
 
@@ -89,7 +101,7 @@ def run_program(program: Program, arguments: Sequence[str], scratch: Path, limit
     module, function = program.function.split(":")
     code = f"import sys; from {module} import {function} as main; sys.exit(main())"
     command = [python_executable(), "-c", code, *arguments]
-    child = _Child(command, protected_environment(scratch))
+    child = _Child(command, protected_environment(scratch, program.path))
     try:
         why = child.follow(program, limits, progress)
     finally:
@@ -137,7 +149,8 @@ class _Child:
 
     @property
     def last_lines(self) -> str:
-        shown = [line[:_LONGEST_LINE] for line in self._kept if not _PERCENT.search(line)][-_LINES_TOLD:]
+        shown = [line[:_LONGEST_LINE] for line in self._kept
+                 if not _PERCENT.search(line) and not _TOLD.fullmatch(line)][-_LINES_TOLD:]
         return " | ".join(shown) or "none"
 
     def follow(self, program: Program, limits: Limits, progress: Progress) -> str | None:
@@ -216,7 +229,10 @@ def _put(line: bytes, lines: "queue.Queue[str]") -> None:
 
 
 def _advance(stages: Sequence[Stage], at: Stage, fraction: float, line: str) -> tuple[Stage, float]:
-    """The stage and fraction after a line: that of a stage, or a bar's share of the way to the next one."""
+    """The stage and fraction after a line: what it tells, that of a stage, or a bar's share of the way to the next."""
+    told = _TOLD.fullmatch(line)
+    if told is not None:
+        return Stage("", float(told[1]), told[2]), float(told[1])
     later = [stage for stage in stages if stage.fraction > at.fraction]
     reached = next((stage for stage in later if re.search(stage.pattern, line)), None)
     if reached is not None:
@@ -226,6 +242,12 @@ def _advance(stages: Sequence[Stage], at: Stage, fraction: float, line: str) -> 
         return at, fraction
     end = later[0].fraction if later else 1.0
     return at, max(fraction, at.fraction + (end - at.fraction) * min(int(bar[1]), 100) / 100.0)
+
+
+def tell(fraction: float, message: str) -> None:
+    """The progress of a child that is one of this project's own programs: a line that :func:`run_program` reads."""
+    sys.stdout.write(f"@{min(max(fraction, 0.0), 1.0):.4f} {message}\n")
+    sys.stdout.flush()
 
 
 def memory_of_group(group: int) -> float:

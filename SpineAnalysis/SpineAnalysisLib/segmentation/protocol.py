@@ -72,6 +72,7 @@ class Engine:
     :param run: does the work.
     :param takes_hints: whether points that people have placed steer it.
     :param drives_gpu: whether it needs PyTorch, which Slicer installs in its own way.
+    :param inside: whether it computes in this process, unless :func:`apart.segment_apart` takes it elsewhere.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Engine:
     terms: str = ""
     takes_hints: bool = False
     drives_gpu: bool = False
+    inside: bool = False
     order: int = 100
 
     @property
