@@ -2,6 +2,7 @@
 
 from .doubts import doubts
 from .levels import LevelFinding, level_findings, sentences
-from .symptoms import Explanation, Symptom, explain, symptom_of
+from .symptoms import ROOTS, Explanation, Symptom, explain, symptom_of
 
-__all__ = ["Explanation", "LevelFinding", "Symptom", "doubts", "explain", "level_findings", "sentences", "symptom_of"]
+__all__ = ["ROOTS", "Explanation", "LevelFinding", "Symptom", "doubts", "explain", "level_findings", "sentences",
+           "symptom_of"]

@@ -15,6 +15,9 @@ from ..measurements.record import Measurement, Severity
 from .phrases import FORAMEN_KEYS, HERNIATION_KEYS, RECESS_KEYS, STENOSIS_KEYS, Phrase, measured, phrases, title
 
 _SIDES: tuple[Side, ...] = ("left", "right")
+ROOTS: tuple[str, ...] = tuple(name for level in Level if level.name not in ("C1", "T13")
+                               for name in ((level.name, "C8") if level is Level.C7 else (level.name,)))
+"""Dermatomes, from head to foot."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def symptom_of(text: str) -> Symptom:
 
 
 def _is_root(name: str) -> bool:
-    return name == "C8" or (name in Level.__members__ and name not in ("C1", "T13"))
+    return name in ROOTS
 
 
 def explain(symptom: Symptom, levels: Sequence[Level], measurements: Sequence[Measurement]) -> tuple[Explanation, ...]:

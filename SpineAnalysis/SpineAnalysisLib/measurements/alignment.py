@@ -144,4 +144,5 @@ def _sagittal_record(key: str, upper: tuple[Vertebra, End], lower: tuple[Vertebr
     return graded(key, Segment(upper[0].level, lower[0].level), value, "deg", spread, flags, shown, settings)
 
 
-FAMILY = Family("alignment", "Alignment", DEFINITIONS, compute, {"cobb_angle_cutoff": "sosort_2016"}, order=50)
+FAMILY = Family("alignment", "Alignment", DEFINITIONS, compute, {"cobb_angle_cutoff": "sosort_2016"}, order=50,
+                chapter="Align")

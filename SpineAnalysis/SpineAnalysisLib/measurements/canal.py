@@ -285,4 +285,4 @@ def _profile_table(spine: Spine, tubes: list[Profile]) -> Iterator[Table]:
                 spine.centerline.position(s))
 
 
-FAMILY = Family("canal", "Spinal canal and cord", tuple(_definitions()), compute, DEFAULTS, order=10)
+FAMILY = Family("canal", "Spinal canal and cord", tuple(_definitions()), compute, DEFAULTS, order=10, chapter="Canal")

@@ -99,4 +99,4 @@ def _volume(spine: Spine, space: DiscSpace, flags: tuple[str, ...], settings: Ma
                  (*flags, "disc_derived") if derived else flags, center, settings)
 
 
-FAMILY = Family("disc", "Discs", tuple(_definitions()), compute, order=20)
+FAMILY = Family("disc", "Discs", tuple(_definitions()), compute, order=20, chapter="Disc")

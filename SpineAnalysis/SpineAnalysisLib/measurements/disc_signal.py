@@ -179,4 +179,4 @@ def _desiccation(nuclei: list[Nucleus], fluid: FreeFluid | None, common: tuple[s
                           flags, (), _drawn(nucleus), scan)
 
 
-FAMILY = Family("disc_signal", "Signal of the discs", DEFINITIONS, compute, order=21)
+FAMILY = Family("disc_signal", "Signal of the discs", DEFINITIONS, compute, order=21, chapter="Disc")

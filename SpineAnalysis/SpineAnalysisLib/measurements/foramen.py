@@ -211,4 +211,5 @@ def _asymmetries(found: Sequence[Foramen], records: Sequence[Measurement], setti
 
 
 FAMILY = Family("foramen", "Foramina and lateral recesses", DEFINITIONS, compute,
-                {"foramen_height_cutoff": "hasegawa_1995", "lateral_recess_depth_cutoff": "ciric_1980"}, order=20)
+                {"foramen_height_cutoff": "hasegawa_1995", "lateral_recess_depth_cutoff": "ciric_1980"}, order=20,
+                chapter="Foramen")

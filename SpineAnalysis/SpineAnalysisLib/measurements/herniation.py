@@ -234,4 +234,4 @@ def _nearest(mask: Volume, points: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(mask.array[tuple(np.moveaxis(index, -1, 0))] & inside)
 
 
-FAMILY = Family("herniation", "Bulging and herniation", DEFINITIONS, compute, order=22)
+FAMILY = Family("herniation", "Bulging and herniation", DEFINITIONS, compute, order=22, chapter="Bulge")

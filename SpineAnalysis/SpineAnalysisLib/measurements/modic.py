@@ -183,4 +183,4 @@ def _drawn(band: Band, kind: int) -> Geometry:
     return Geometry("contour", frame.to_ras(np.column_stack([corners, np.zeros(4)])), frame)
 
 
-FAMILY = Family("modic", "Modic changes", DEFINITIONS, compute, order=23)
+FAMILY = Family("modic", "Modic changes", DEFINITIONS, compute, order=23, chapter="Bone")

@@ -203,4 +203,4 @@ def _asymmetry(name: str, motion: MotionSegment, right: Cut, left: Cut, flags: t
                        _outline(right if value > 0 else left, motion))
 
 
-FAMILY = Family("muscle", "Muscles beside the spine", tuple(_definitions()), compute, order=60)
+FAMILY = Family("muscle", "Muscles beside the spine", tuple(_definitions()), compute, order=60, chapter="Muscle")

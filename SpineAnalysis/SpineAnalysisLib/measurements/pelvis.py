@@ -184,4 +184,4 @@ def _balance(spine: Spine, sacrum: Vertebra, pelvis: Pelvis, flags: tuple[str, .
 
 FAMILY = Family("pelvis", "Pelvis and balance", DEFINITIONS, compute,
                 {"pelvic_tilt_cutoff": "srs_schwab_2012", "pi_ll_mismatch_cutoff": "srs_schwab_2012",
-                 "sagittal_vertical_axis_cutoff": "srs_schwab_2012"}, order=60)
+                 "sagittal_vertical_axis_cutoff": "srs_schwab_2012"}, order=60, chapter="Align")

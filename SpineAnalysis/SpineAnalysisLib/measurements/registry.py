@@ -51,7 +51,10 @@ class FamilyResult:
 
 @dataclass(frozen=True)
 class Family:
-    """:param compute: ``(spine, parameters, progress)`` to results; ``parameters`` override ``defaults``."""
+    """:param compute: ``(spine, parameters, progress)`` to results; ``parameters`` override ``defaults``.
+
+    :param chapter: one short word for an overview, which several families may share.
+    """
 
     name: str
     title: str
@@ -59,6 +62,7 @@ class Family:
     compute: Callable[[Spine, Mapping[str, Any], Progress], FamilyResult]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     order: int = 100
+    chapter: str = ""
 
 
 @cache

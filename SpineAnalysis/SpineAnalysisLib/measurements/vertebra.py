@@ -211,4 +211,5 @@ def _rotation(vertebra: Vertebra, lowest: Vertebra, spread: float, flags: tuple[
 
 
 FAMILY = Family("vertebra", "Vertebrae", tuple(_definitions()), compute,
-                {"vertebral_height_loss_cutoff": "genant_1993", "vertebra_slip_cutoff": "jacobsen_2007"}, order=40)
+                {"vertebral_height_loss_cutoff": "genant_1993", "vertebra_slip_cutoff": "jacobsen_2007"}, order=40,
+                chapter="Bone")

@@ -6,13 +6,14 @@ from dataclasses import replace as replaced
 from typing import Any
 
 from ..analysis import Analysis
+from ..findings import Explanation
 from ..measurements.registry import definitions
 from ..progress import Progress, part, silent, step
 from .anchors import add_anchors
 from .edits import can_renew, remember_content, renew, was_edited
 from .markups import add_centerline, add_level_labels, add_measurement, drawn
 from .memory import LevelName, memory_of, remember
-from .results import ResultFolder, find_result, one_operation
+from .results import ResultFolder, find_result, one_operation, remove_node
 from .segmentations import add_segmentation
 from .tables import add_curve, add_explanation_table, add_findings_table, add_measurement_table
 from .volumes import add_volume
@@ -100,6 +101,17 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, ancho
     return ResultNodes(title, folder.item, image_node, segmentation, levels, centerline, table, markups,
                        tuple(node for node, _ in curves), tuple(chart for _, charts in curves for chart in charts),
                        memory, anchors_node)
+
+
+def show_explanations(scene: Any, name: str, explanations: Sequence[Explanation]) -> None:
+    """Replace the table of what could explain a symptom in an analysis that is in the scene."""
+    hierarchy, folder = scene.GetSubjectHierarchyNode(), ResultFolder.existing(scene, name)
+    earlier, beside = find_result(scene, name, "symptom"), find_result(scene, name, "measurements")
+    if earlier is not None:
+        remove_node(scene, earlier)
+    if folder is not None and explanations:
+        item = hierarchy.GetItemByDataNode(beside) if beside is not None else 0
+        add_explanation_table(folder, explanations, hierarchy.GetItemParent(item) if item else folder.item)
 
 
 def _add_measurements(folder: ResultFolder, analysis: Analysis) -> tuple[Any, ...]:

@@ -9,7 +9,8 @@ from ..anatomy import Level, Segment, successors
 from ..measurements.record import Measurement
 from ..measurements.registry import Family, definitions, families
 from ..report.tables import level_order
-from .tables import Cell, explained, fill, said, said_with_spread
+from .symptom import SymptomRow
+from .tables import Cell, explained, fill, said, said_shortly, said_with_spread
 from .thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -17,18 +18,17 @@ if TYPE_CHECKING:
 
 _Place = Level | Segment | None
 _ROW_HEIGHT = 20
-_FITTING = 6  # columns that a panel of usual width shows beside the levels; more of them scroll
 
 
 class MeasureStep:
-    """The overview is the spine: one row per level, one column per family, the worst value in each cell."""
+    """The overview is the spine: one row per level, one column per chapter, the worst value in each cell."""
 
     def __init__(self, panel: "Panel") -> None:
         self._panel, self._ui, self._session = panel, panel.ui, panel.session
         self._checks: dict[str, Any] = {}
         self._places: list[_Place] = []
         self._filled: Any = None
-        self._thresholds = Thresholds(panel)
+        self._thresholds, self._symptom = Thresholds(panel), SymptomRow(panel)
         ui = self._ui
         for index, family in enumerate(families()):
             self._checks[family.name] = box = qt.QCheckBox(family.title)
@@ -38,7 +38,7 @@ class MeasureStep:
         for table in (ui.overviewTable, ui.detailTable):
             table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
-                                       qt.QHeaderView.ResizeToContents)):
+                                       qt.QHeaderView.Stretch)):
             ui.detailTable.horizontalHeader().setSectionResizeMode(column, mode)
         ui.overviewTable.connect("currentCellChanged(int,int,int,int)", self._cell_chosen)
         ui.detailTable.connect("currentCellChanged(int,int,int,int)", self._record_chosen)
@@ -55,6 +55,7 @@ class MeasureStep:
                 box.checked = name in wanted
                 box.blockSignals(before)
         self._thresholds.update()
+        self._symptom.update()
         if not self._panel.busy:
             ui.measureButton.enabled = memory is not None and any(box.checked for box in self._checks.values())
         if memory is not self._filled:
@@ -75,30 +76,29 @@ class MeasureStep:
 
     def _fill(self) -> None:
         records = self._session.memory.measurements if self._session.memory is not None else ()
-        known = [f for f in families() if any(m.key in {d.key for d in f.definitions} for m in records)]
+        measured = {m.key for m in records if m.value is not None}
+        known = {title: group for title, group in _chapters().items() if measured.intersection(_keys(group))}
         self._places = sorted({m.level for m in records if m.value is not None}, key=_order)
         table = self._ui.overviewTable
         before = table.blockSignals(True)
         table.setColumnCount(1 + len(known))
-        table.setHorizontalHeaderLabels([_("Level"), *(_column_title(family) for family in known)])
+        table.setHorizontalHeaderLabels([_("Level"), *known])
         table.horizontalHeader().setTextElideMode(qt.Qt.ElideRight)
         table.horizontalHeader().setDefaultAlignment(qt.Qt.AlignLeft)
-        mode = qt.QHeaderView.Stretch if len(known) <= _FITTING else qt.QHeaderView.ResizeToContents
-        for column, family in enumerate(known, start=1):
-            table.horizontalHeaderItem(column).setToolTip(family.title)
-            table.horizontalHeader().setSectionResizeMode(column, mode)
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
+        for column, group in enumerate(known.values(), start=1):
+            table.horizontalHeaderItem(column).setToolTip("\n".join(family.title for family in group))
+            table.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Stretch)
         table.blockSignals(before)
-        fill(table, [self._row(place, known) for place in self._places])
+        fill(table, [self._row(place, list(known.values())) for place in self._places])
 
-    def _row(self, place: _Place, known: list[Family]) -> list[Cell]:
+    def _row(self, place: _Place, known: list[list[Family]]) -> list[Cell]:
         here = [(i, m) for i, m in enumerate(self._session.memory.measurements)  # type: ignore[union-attr]
                 if m.level == place and m.value is not None and m.key in definitions()]
         cells = []
-        for family in known:
-            keys = [d.key for d in family.definitions]
-            mine = [(i, m) for i, m in here if m.key in keys]
-            cells.append(_summary_cell(mine, keys))
+        for group in known:
+            keys = _keys(group)
+            cells.append(_summary_cell([(i, m) for i, m in here if m.key in keys], keys))
         index, worst = max(here, key=lambda entry: entry[1].severity)
         return [Cell(_place_name(place), "", worst.severity, index, bold=isinstance(place, Level), swatch=True), *cells]
 
@@ -142,20 +142,27 @@ def _place_name(place: _Place) -> str:
     return _("Whole") if place is None else str(place)
 
 
-def _column_title(family: Family) -> str:
-    """One word; the whole title is in the tip."""
-    return family.name.rpartition("_")[2].capitalize()
+def _chapters() -> dict[str, list[Family]]:
+    """Families by the word over their column."""
+    found: dict[str, list[Family]] = {}
+    for family in families():
+        found.setdefault(family.chapter or family.title, []).append(family)
+    return found
+
+
+def _keys(group: list[Family]) -> list[str]:
+    return [definition.key for family in group for definition in family.definitions]
 
 
 def _summary_cell(found: list[tuple[int, Measurement]], keys: list[str]) -> Cell:
-    """The worst value of a family at a level; where all is normal, the family's first."""
+    """The worst value of a chapter at a level; where all is normal, the chapter's first."""
     if not found:
         return Cell("")
     index, record = min(found, key=lambda entry: (-entry[1].severity, keys.index(entry[1].key)))
     definition = definitions()[record.key]
     side = "" if record.side is None else f"{record.side[0].upper()} "
     tip = f"{definition.title}: {side}{said(record, definition)}\n{explained(record, definition)}"
-    return Cell(side + said(record, definition, with_unit=False), tip, record.severity, index)
+    return Cell(side + said_shortly(record, definition), tip, record.severity, index)
 
 
 def _detail(index: int, record: Measurement) -> list[Cell]:

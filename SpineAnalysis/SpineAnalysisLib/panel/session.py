@@ -7,6 +7,8 @@ import slicer
 
 from ..analysis import Analysis
 from ..anatomy import Level, Segment
+from ..errors import InputError
+from ..findings import Explanation, explain, symptom_of
 from ..labeling.label import Numbering
 from ..measurements.record import Measurement
 from ..measurements.registry import families
@@ -16,6 +18,7 @@ from ..mrml.memory import ROLE as MEMORY
 from ..mrml.memory import Memory, memory_of, place, recall
 from ..mrml.results import ROLE_ATTRIBUTE, find_result, nodes_of
 from ..mrml.runs import Choices, Outcome
+from ..mrml.show import show_explanations
 from ..mrml.walk import Walk, walk_of
 
 FURTHER_ROLE = "furtherVolume"
@@ -122,6 +125,21 @@ class Session:
             return {str(name): [float(x) for x in own] for name, own in found.items()}
         except (AttributeError, TypeError, ValueError):
             return {}
+
+    def explanations(self) -> tuple[Explanation, ...]:
+        """What could explain the symptom that people named, by what was measured."""
+        if self.memory is None or not self.parameters.symptom:
+            return ()
+        try:
+            felt = symptom_of(self.parameters.symptom)
+        except InputError:  # of another version
+            return ()
+        return explain(felt, [name.level for name in self.memory.names], self.memory.measurements)
+
+    def keep_explanations(self) -> None:
+        """Let the scene's table say the same."""
+        if self.name:
+            show_explanations(slicer.mrmlScene, self.name, self.explanations())
 
     def set_limits(self, limits: dict[str, list[float]]) -> None:
         self.parameters.limits = json.dumps(limits) if limits else ""

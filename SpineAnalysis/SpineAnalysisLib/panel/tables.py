@@ -14,6 +14,7 @@ COLORS = {Severity.MILD: (250, 224, 130), Severity.MODERATE: (245, 176, 102), Se
 """Backgrounds under black text, which stand out in dark and light themes; what is normal keeps the theme's color."""
 
 _NORMAL = (140, 190, 150)  # of swatches
+_LONG = 10.0  # from here on a value needs no decimals to be told apart
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,23 @@ def _swatch(severity: Severity) -> Any:
     return qt.QIcon(pixmap)
 
 
-def said(record: Measurement, definition: Definition, with_unit: bool = True) -> str:
+def said(record: Measurement, definition: Definition) -> str:
     """A value with its unit, or its category."""
     if record.value is None:
         return "–"
     if record.word:
         return record.word
-    unit = pretty_unit(record.unit) if with_unit or record.unit in ("deg", "%") else ""
+    unit = pretty_unit(record.unit)
     return number(record.value, definition.decimals) + ("" if not unit else unit if unit in "°%" else f" {unit}")
+
+
+def said_shortly(record: Measurement, definition: Definition) -> str:
+    """A value for a narrow column: three digits, and no unit of lengths and areas."""
+    if record.value is None or record.word:
+        return said(record, definition)
+    unit = pretty_unit(record.unit)
+    digits = 0 if abs(record.value) >= _LONG else definition.decimals
+    return number(record.value, digits) + (unit if unit in ("°", "%") else "")
 
 
 def said_with_spread(record: Measurement, definition: Definition) -> str:
