@@ -1,7 +1,7 @@
 """Slicer module: from a scan and its segmentation to a labeled, measured spine in the scene."""
 
+import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Union
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 UNKNOWN = "auto"
 DEFAULT_ENGINE = "builtin"
 SAMPLE_NAME = "SpinePhantom"
+# Slicer's own sample scans: each address ends with the SHA-256 of the file.
+SCANS_URL = "https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/"
+SCANS = (("SpineCTAbdomen", "Panoramix-cropped", "Panoramix-cropped.nrrd",
+          "146af87511520c500a3706b7b2bfb545f40d5d04dd180be3a7a2c6940e447433"),
+         ("SpineCTChest", "CTChest", "CT-chest.nrrd",
+          "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"))
 HOMEPAGE = "https://github.com/SlicerSpineAnalysis/SlicerSpineAnalysis"
 TUTORIAL = f"{HOMEPAGE}#tutorial-in-slicer"
 NAME_PROPERTY = "SlicerParameterName"
@@ -55,12 +61,15 @@ class SpineAnalysis(ScriptedLoadableModule):
 
 
 def registerSampleData() -> None:
-    """Offer a phantom in the Sample Data module; it is computed, not downloaded."""
+    """Offer in the Sample Data module a phantom, which is computed, and Slicer's own CT scans that show a spine."""
     import SampleData
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category=_("Spine"), sampleName=SAMPLE_NAME, uris="", fileNames="", nodeNames=SAMPLE_NAME,
-        customDownloader=lambda _source: SpineAnalysisLogic().loadSample())
+    category, register = _("Spine"), SampleData.SampleDataLogic.registerCustomSampleDataSource
+    register(category=category, sampleName=SAMPLE_NAME, uris="", fileNames="", nodeNames=SAMPLE_NAME,
+             customDownloader=lambda _source: SpineAnalysisLogic().loadSample())
+    for name, node, fileName, checksum in SCANS:
+        register(category=category, sampleName=name, uris=f"{SCANS_URL}{checksum}", fileNames=fileName, nodeNames=node,
+                 checksums=f"SHA256:{checksum}")
 
 
 @parameterNodeWrapper
@@ -295,7 +304,30 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
             return
         with TemporaryDirectory() as folder:
             write_report(analysis, Path(folder) / "report.html")
-            print_pdf(Path(folder) / "report.html", path)
+            # The browser is no part of Slicer, and cannot run on Slicer's libraries.
+            print_pdf(Path(folder) / "report.html", path, slicer.util.startupEnvironment())
+
+    def writeDicom(self, analysis: "Analysis", volumeNode: Any, folder: "Path | str",
+                   deidentified: bool = False) -> tuple[str, ...]:
+        """Write segmentation, structured report, PDF and pictures as DICOM of the scan's patient and study.
+
+        :param volumeNode: the scan, loaded from Slicer's DICOM database.
+        :param folder: made if need be.
+        :param deidentified: leave the patient's identity out.
+        :return: sentences about what could not be written.
+        :raises SpineAnalysisLib.errors.InputError: for a scan from elsewhere, or one that was moved.
+        """
+        from SpineAnalysisLib.mrml.dicom import source_of
+        from SpineAnalysisLib.report.dicom.write import write_dicom
+
+        source = source_of(volumeNode)
+        with TemporaryDirectory() as scratch:
+            page, made = Path(scratch) / "report.html", Path(scratch) / "dicom"
+            self.writeReport(analysis, page)
+            missing = write_dicom(analysis, source.deidentified() if deidentified else source, page, made,
+                                  environment=slicer.util.startupEnvironment())
+            shutil.copytree(made, folder, dirs_exist_ok=True)  # all of it or nothing
+        return missing
 
     def loadSample(self, scan: bool = True) -> tuple[Any | None, Any]:
         """Compute a lumbar spine with stenosis at L4-L5.
@@ -303,16 +335,9 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
         :param scan: whether it gets a T2-weighted scan, which takes some seconds.
         :return: its scan and its segmentation, in the scene.
         """
-        from SpineAnalysisLib import phantoms
-        from SpineAnalysisLib.mrml.results import one_operation
-        from SpineAnalysisLib.mrml.segmentations import add_segmentation
-        from SpineAnalysisLib.mrml.volumes import add_volume
+        from SpineAnalysisLib.mrml.sample import add_sample
 
-        phantom = phantoms.preset("stenotic_lumbar")
-        grid = phantom.grid(1.0)
-        with one_operation(slicer.mrmlScene, SAMPLE_NAME, replace=True) as folder:
-            volume = add_volume(folder, replace(phantom.image(grid), name=SAMPLE_NAME), "T2") if scan else None
-            return volume, add_segmentation(folder, phantom.labels(grid), volume)
+        return add_sample(slicer.mrmlScene, SAMPLE_NAME, scan)
 
 
 class SpineAnalysisTest(ScriptedLoadableModuleTest):

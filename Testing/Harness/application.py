@@ -52,6 +52,9 @@ class qSlicerApplication(QtCore.QObject):
     def topLevelWidgets(self):
         return [self._window]
 
+    def startupEnvironment(self):
+        return QtCore.QProcessEnvironment.systemEnvironment()
+
     def setOverrideCursor(self, cursor):
         pythonqt.application().setOverrideCursor(QtGui.QCursor(cursor))
 

@@ -52,15 +52,21 @@ def test_slicer_learns_what_the_module_is(module, monkeypatch):
 
 
 def test_the_sample_is_offered_and_computed(module, logic, monkeypatch):
-    offered = {}
+    offered = []
     sample_data = types.ModuleType("SampleData")
     sample_data.SampleDataLogic = types.SimpleNamespace(
-        registerCustomSampleDataSource=lambda **source: offered.update(source))
+        registerCustomSampleDataSource=lambda **source: offered.append(source))
     monkeypatch.setitem(sys.modules, "SampleData", sample_data)
     monkeypatch.setattr(module.SpineAnalysisLogic, "loadSample", lambda self: ["scan", "segmentation"])
     module.registerSampleData()
-    assert offered["sampleName"] == module.SAMPLE_NAME
-    assert offered["customDownloader"](None) == ["scan", "segmentation"]
+    phantom, *scans = offered
+    assert phantom["sampleName"] == module.SAMPLE_NAME
+    assert phantom["customDownloader"](None) == ["scan", "segmentation"]
+    assert {source["category"] for source in offered} == {"Spine"}
+    for source in scans:
+        algorithm, _, checksum = source["checksums"].partition(":")
+        assert (algorithm, len(bytes.fromhex(checksum))) == ("SHA256", 32)
+        assert source["uris"].endswith(f"/SHA256/{checksum}"), "what is downloaded is addressed by its content"
 
 
 def test_the_panel_is_bound_to_the_parameters(module):

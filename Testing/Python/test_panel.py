@@ -282,12 +282,12 @@ def test_naming_one_vertebra_names_all(done):
 
 def test_families_that_are_not_checked_are_not_measured(done):
     boxes = done.panel.steps[3]._checks
-    boxes["disc"].click()
+    boxes["herniation"].click()
     done.click(done.ui.measureButton)
     headers = [done.ui.overviewTable.horizontalHeaderItem(i).text() for i in range(done.ui.overviewTable.columnCount)]
-    assert "Disc" not in headers
+    assert "Bulge" not in headers
     assert "Canal" in headers
-    boxes["disc"].click()
+    boxes["herniation"].click()
     done.click(done.ui.measureButton)
     assert done.ui.overviewTable.columnCount == len(headers) + 1
 

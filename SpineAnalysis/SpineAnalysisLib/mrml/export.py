@@ -1,6 +1,9 @@
 """An analysis as files that Slicer opens."""
 
 from pathlib import Path
+from typing import Any
+
+import slicer
 
 from .. import headless
 from ..analysis import Analysis
@@ -38,9 +41,23 @@ def write_segmentation(analysis: Analysis, path_seg_nrrd: Path | str) -> None:
     with headless.fresh_scene() as scene, headless.folder_beside(target) as folder:
         node = add_segmentation(ResultFolder(scene, "export"), analysis.spine.labels, None, surfaces=False)
         node.SetName(target.name.removesuffix(".seg.nrrd"))
-        node.AddDefaultStorageNode()
-        storage = node.GetStorageNode()
-        storage.SetFileName(str(folder / target.name))
-        if not storage.WriteData(node):
-            raise InputError(f"{target} could not be written: is the disk full?")
-        (folder / target.name).replace(target)
+        _store(node, folder / target.name, target)
+
+
+def write_node(node: Any, path_seg_nrrd: Path | str) -> None:
+    """A segmentation node as a file, with people's own segments too; where the scene saves it stays as it is.
+
+    :param path_seg_nrrd: ends in ``.seg.nrrd``; appears only when it is whole.
+    :raises InputError: where the file cannot be written.
+    """
+    target = Path(path_seg_nrrd)
+    with headless.folder_beside(target) as folder:
+        _store(node, folder / target.name, target)
+
+
+def _store(node: Any, path: Path, target: Path) -> None:
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    if not storage.WriteData(node):
+        raise InputError(f"{target} could not be written: is the disk full?")
+    path.replace(target)

@@ -1,5 +1,6 @@
 """Python packages that Slicer gets on the user's click, never at import or start-up."""
 
+import importlib
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from ..segmentation.install import constraints, question
 from ..segmentation.registry import engine_named
 
 _REQUESTER = "Spine Analysis"
+_DECLINED = "The packages that are needed were not installed; install them to go on."
 
 
 def install_requirements(path: str) -> None:
@@ -54,10 +56,15 @@ def _ensure(requirements: list[str], text: str) -> None:
         if all(find_spec(requirement.partition(">")[0]) for requirement in requirements):
             return
         if not slicer.util.confirmOkCancelDisplay(text):
-            raise InputError("The packages that are needed were not installed; install them to go on.") from None
+            raise InputError(_DECLINED) from None
         _install(requirements)
     else:
-        packaging.pip_ensure(requirements, requester=_REQUESTER)
+        if packaging.pip_check(requirements):
+            return
+        try:
+            packaging.pip_ensure(requirements, requester=_REQUESTER)
+        except RuntimeError as error:  # the user declined
+            raise InputError(_DECLINED) from error
 
 
 def _install(requirements: list[str]) -> None:
@@ -66,3 +73,4 @@ def _install(requirements: list[str]) -> None:
         kept = Path(folder) / "constraints.txt"
         kept.write_text(constraints(), encoding="utf-8")
         slicer.util.pip_install([*requirements, "--constraint", str(kept)])
+    importlib.invalidate_caches()  # so that what is new is found at once

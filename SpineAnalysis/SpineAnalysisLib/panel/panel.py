@@ -19,7 +19,7 @@ from .measure import MeasureStep
 from .report import ReportStep
 from .scan import ScanStep
 from .segment import SegmentStep
-from .session import SEGMENTATION, Session
+from .session import MEASURED_ROLE, SEGMENTATION, Session
 from .views import SpineViews
 from .work import beside
 
@@ -191,6 +191,7 @@ class Panel:
                 parameters.inputSegmentation, parameters.source = nodes.segmentation, SEGMENTATION
                 parameters.scheme = AUTO
             parameters.findings = "\n".join(outcome.analysis.findings)
+            parameters.parameterNode.SetNodeReferenceID(MEASURED_ROLE, volume.GetID() if volume is not None else None)
             self.session.keep(outcome)
         if segmentation is not None and not own:
             segmentation.SetDisplayVisibility(False) if segmentation.IsA("vtkMRMLDisplayableNode") else None

@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 from ..analysis import Analysis
 from ..headless import write_mrb
 from ..measurements.listing import Listing
+from ..mrml.dicom import instances_of
+from ..mrml.export import write_node
 from ..results import write_table
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class ReportStep:
         exports: tuple[tuple[object, Callable[[], None]], ...] = (
             (ui.reportButton, self._write_page), (ui.pdfButton, self._write_pdf), (ui.tableButton, self._write_table),
             (ui.segmentationButton, self._write_segmentation), (ui.sceneButton, self._write_scene),
-            (ui.copyButton, self._copy), (ui.findingsResetButton, self.reset_findings))
+            (ui.dicomButton, self._write_dicom), (ui.copyButton, self._copy),
+            (ui.findingsResetButton, self.reset_findings))
         ui.findingsText.connect("textChanged()", self._edited_text)
         self._buttons = [button for button, _action in exports]
         for button, action in exports:
@@ -45,6 +48,8 @@ class ReportStep:
             ui.findingsText.blockSignals(before)
         for button in self._buttons:
             button.enabled = memory is not None and not self._panel.busy  # type: ignore[attr-defined]
+        ui.dicomButton.enabled = ui.dicomButton.enabled and bool(instances_of(self._session.measured))
+        ui.deidentifyCheck.enabled = ui.dicomButton.enabled
         if memory is not None:
             ui.findingsResetButton.enabled = findings != "\n".join(memory.findings)
         doubts = memory.doubts if memory is not None else ()
@@ -83,18 +88,31 @@ class ReportStep:
         path = self._asked(_("Write segmentation"), "segmentation.seg.nrrd", _("Segmentation (*.seg.nrrd)"))
         node = self._session.node("segmentation")
         if path is not None and node is not None:
-            self._written(path, lambda: slicer.util.exportNode(node, str(path)), show=False)
+            self._written(path, lambda: write_node(node, path), show=False)
 
     def _write_scene(self) -> None:
         path = self._asked(_("Write scene"), "spine.mrb", _("Scene (*.mrb)"))
         if path is not None:
             self._written(path, lambda: write_mrb(slicer.mrmlScene, path), show=False)
 
+    def _write_dicom(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for DICOM files"))
+        if not folder:
+            return
+        path = _new_folder(Path(folder))
+        missing: list[str] = []
+        self._written(path, lambda: missing.extend(self._panel.logic.writeDicom(
+            self._edited(), self._session.measured, path, self._ui.deidentifyCheck.checked)), show=False)
+        if missing:
+            self._panel.say("<br>".join([_("Written: {path}").format(path=path), *map(html.escape, missing)]))
+
     def _copy(self) -> None:
         if self._session.memory is None:
             return
         table = repr(Listing.of(self._session.memory.measurements))
-        slicer.app.clipboard().setText(f"{self._session.parameters.findings}\n\n{table}\n")
+        explained = "\n".join(f"{each.symptom}: {each.sentence}" for each in self._session.explanations())
+        texts = (self._session.parameters.findings, explained, table)
+        slicer.app.clipboard().setText("\n\n".join(filter(None, texts)) + "\n")
         self._panel.say(_("Findings and table are in the clipboard."))
 
     def _asked(self, title: str, name: str, kind: str) -> Path | None:
@@ -120,4 +138,13 @@ class ReportStep:
         if analysis is None:
             raise RuntimeError(_("The analysis could not be made again; choose its scan and its segmentation first."))
         lines = self._session.parameters.findings.splitlines()
-        return replace(analysis, findings=tuple(line for line in lines if line.strip()))
+        return replace(analysis, findings=tuple(line for line in lines if line.strip()),
+                       explanations=self._session.explanations())
+
+
+def _new_folder(parent: Path) -> Path:
+    """A folder that is not there yet, so that nothing is written over."""
+    count = 1
+    while (path := parent / ("spine-analysis" if count == 1 else f"spine-analysis-{count}")).exists():
+        count += 1
+    return path

@@ -24,6 +24,9 @@ from ..mrml.walk import Walk, walk_of
 FURTHER_ROLE = "furtherVolume"
 """Node reference of the parameter node: the other scans of the visit."""
 
+MEASURED_ROLE = "measuredVolume"
+"""Node reference of the parameter node: the scan that its results are of."""
+
 ENGINE, SEGMENTATION = "engine", "segmentation"
 
 
@@ -148,6 +151,11 @@ class Session:
     def volume(self) -> Any | None:
         """The scan to analyze."""
         return _here(self.parameters.inputVolume) if self.parameters is not None else None
+
+    @property
+    def measured(self) -> Any | None:
+        """The scan that the results are of, whatever is chosen by now."""
+        return self.parameters.parameterNode.GetNodeReference(MEASURED_ROLE) if self.parameters is not None else None
 
     def further(self) -> list[Any]:
         """The other scans of the visit."""

@@ -87,8 +87,14 @@ class Source:
 
 
 def _in_unicode(image: "Dataset") -> "Dataset":
-    """The header with its texts in one character set, whichever ones they were written in."""
+    """The header with its texts in one character set, whichever ones they were written in, and what every header has.
+
+    Scans that were de-identified often lack what the standard wants to be there, if only empty.
+    """
     image.decode()
+    for name in ("PatientName", "PatientID", *_EMPTIED):
+        if name not in image:
+            setattr(image, name, "")
     image.SpecificCharacterSet = "ISO_IR 192"
     return image
 

@@ -1,6 +1,6 @@
 """All DICOM results of one analysis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def write_dicom(analysis: Analysis, source: Source, page: Path, folder: Path,
-                progress: Progress = silent) -> tuple[str, ...]:
+def write_dicom(analysis: Analysis, source: Source, page: Path, folder: Path, progress: Progress = silent,
+                environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Segmentation, structured report, report and key images as ``*.dcm`` of the source's patient and study.
 
     They carry new UIDs and the time of writing, as DICOM asks for; everything else is the same for the same input.
@@ -26,12 +26,13 @@ def write_dicom(analysis: Analysis, source: Source, page: Path, folder: Path,
     :param source: the scan's series, with or without identity.
     :param page: the report as HTML.
     :param folder: made if need be.
+    :param environment: of the browser that prints the report; ``None`` is this process's own.
     :return: sentences about what could not be written.
     :raises InputError: for labels that DICOM cannot hold.
     :raises Cancelled: by ``progress``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, made in _objects(analysis, source, page, folder, progress):
+    for name, made in _objects(analysis, source, page, folder, progress, environment):
         made.BodyPartExamined = "SPINE"
         for keyword in IDENTITY_REMOVED:
             if keyword in source.first:
@@ -43,7 +44,7 @@ def write_dicom(analysis: Analysis, source: Source, page: Path, folder: Path,
 
 
 def _objects(analysis: Analysis, source: Source, page: Path, folder: Path,
-             progress: Progress) -> Iterator[tuple[str, "Dataset"]]:
+             progress: Progress, environment: Mapping[str, str] | None) -> Iterator[tuple[str, "Dataset"]]:
     step(progress, 0.0, "Writing DICOM segmentation")
     segments = segmentation(analysis.spine.labels, source)
     yield "segmentation", segments
@@ -52,7 +53,7 @@ def _objects(analysis: Analysis, source: Source, page: Path, folder: Path,
     step(progress, 0.6, "Writing DICOM report")
     if browser():
         pdf = folder / "report.pdf"
-        print_pdf(page, pdf)
+        print_pdf(page, pdf, environment)
         yield "report", encapsulated(pdf, source)
         pdf.unlink()
     step(progress, 0.8, "Writing key images")
