@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
+import qt
 import slicer
 import slicer.util
 from slicer import (
@@ -109,10 +110,11 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         widget = slicer.util.loadUI(self.resourcePath("UI/SpineAnalysis.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
+        # First of all, or else the selector would choose another module's parameter node.
+        self.ui.parameterSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", self.moduleName)
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = SpineAnalysisLogic()
         self.panel = Panel(self.ui, self.logic, TUTORIAL)
-        self.ui.parameterSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", self.moduleName)
         scene = slicer.mrmlScene
         for event, method in ((scene.StartCloseEvent, self.onSceneStartClose), (scene.EndCloseEvent, self.onSceneEnd),
                               (scene.EndImportEvent, self.onSceneImported), (scene.NodeAddedEvent, self.onSceneChanged),
@@ -158,7 +160,13 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.onSceneEnd(caller, event)
 
     def onSceneChanged(self, _caller: Any, _event: Any) -> None:
-        if self._parameterNode is not None and not slicer.mrmlScene.IsBatchProcessing():
+        if self._parameterNode is None or slicer.mrmlScene.IsBatchProcessing():
+            return
+        if self._parameterNode.parameterNode.GetScene() is None:  # it was removed, undone, or the last one deleted
+            self.setParameterNode(None)
+            if self.parent.isEntered and not slicer.mrmlScene.IsClosing():
+                qt.QTimer.singleShot(0, self.initializeParameterNode)
+        else:
             self.panel.update_soon()
 
     def onAnalysisChosen(self, node: Any | None) -> None:
@@ -221,17 +229,10 @@ class SpineAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def prefill(self, parameters: Any) -> None:
         """Choose the first scan, segmentation and known vertebrae of the scene for an analysis that has none yet."""
-        from SpineAnalysisLib.mrml.anchors import find_anchors
+        from SpineAnalysisLib.mrml.scans import choose_first
 
-        if not self.isUntouched(parameters.parameterNode):
-            return
-        for field, className in (("inputVolume", "vtkMRMLScalarVolumeNode"),
-                                 ("inputSegmentation", "vtkMRMLSegmentationNode")):
-            nodes = slicer.util.getNodesByClass(className)  # label maps are scalar volumes as well
-            setattr(parameters, field, next((n for n in nodes if n.GetClassName() == className), None))
-        if parameters.inputSegmentation is not None:
-            parameters.source = "segmentation"
-        parameters.anchors = find_anchors(slicer.mrmlScene)
+        if self.isUntouched(parameters.parameterNode):
+            choose_first(parameters)
 
     def schemes(self) -> list[str]:
         """What the label values of a label map may mean."""

@@ -194,6 +194,9 @@ def test_normal_measurements_are_drawn_only_while_they_are_looked_at(done):
     row, _ = record(done, "canal_transverse_diameter", "L5")
     done.ui.detailTable.setCurrentCell(row, 0)
     assert focused() == ["canal_transverse_diameter"]
+    done.panel.walk(1)
+    assert focused() == [], "who walks on no longer looks at it"
+    done.ui.detailTable.setCurrentCell(0, 0)
     done.panel.leave()
     done.panel.enter()
     assert focused() == []

@@ -4,18 +4,18 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import slicer
 from panel_scene import Opened, add_phantom, phantom
 
 from Harness import pythonqt
 from SpineAnalysisLib import headless
+from SpineAnalysisLib.anatomy import Kind, Level
 from SpineAnalysisLib.errors import InputError
-from SpineAnalysisLib.mrml.results import one_operation, remove_results, result_items
-from SpineAnalysisLib.mrml.volumes import add_volume
+from SpineAnalysisLib.mrml.results import remove_results, result_items
+from SpineAnalysisLib.mrml.views import AXIAL_VIEW
 from SpineAnalysisLib.progress import step
-from SpineAnalysisLib.reading.image import read_image
-from SpineAnalysisLib.reading.segmentation import read_segmentation
 from SpineAnalysisLib.schemes import LabeledInput
 from SpineAnalysisLib.segmentation.protocol import Engine, Segmented
 from SpineAnalysisLib.segmentation.registry import engines
@@ -224,6 +224,84 @@ def test_results_that_are_removed_or_undone_leave_the_panel(fresh):
     assert not fresh.ui.levelSlider.enabled
 
 
+def test_the_longest_scan_is_proposed(fresh):
+    short, _ = add_phantom("axial block")
+    slicer.util.updateVolumeFromArray(short, slicer.util.arrayFromVolume(short)[:20].copy())
+    long, _ = add_phantom("T2 sagittal")
+    fresh.ui.parameterSelector.addNode()
+    fresh.settle()
+    assert fresh.parameters.inputVolume is long
+    assert fresh.parameters.source == "segmentation"
+
+
+def test_the_last_analysis_that_is_deleted_leaves_a_fresh_one(fresh):
+    fresh.run()
+    before = fresh.parameters.parameterNode
+    fresh.ui.parameterSelector.removeCurrentNode()
+    fresh.settle()
+    assert before.GetScene() is None
+    assert fresh.parameters.parameterNode.GetScene() is slicer.mrmlScene
+    assert fresh.ui.parameterSelector.currentNode() is fresh.parameters.parameterNode
+    assert fresh.texts(fresh.ui.overviewTable) == []
+
+
+def test_a_scene_that_is_imported_adds_its_analyses(fresh, tmp_path):
+    fresh.run()
+    fresh.ui.findingsText.setPlainText("Of the file.")
+    fresh.settle()
+    headless.write_mrb(slicer.mrmlScene, tmp_path / "scene.mrb")
+    fresh.ui.findingsText.setPlainText("Of the scene.")
+    fresh.settle()
+    mine = fresh.parameters.parameterNode
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrb"))
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    fresh.settle()
+    assert fresh.parameters.parameterNode is mine, "what people look at stays"
+    assert fresh.ui.findingsText.toPlainText() == "Of the scene."
+    imported = next(n for n in fresh.widget.logic.getAllParameterNodes() if n is not mine)
+    fresh.ui.parameterSelector.setCurrentNode(imported)
+    fresh.settle()
+    assert fresh.ui.findingsText.toPlainText() == "Of the file."
+    assert fresh.texts(fresh.ui.overviewTable)
+
+
+def test_undo_takes_a_run_back(fresh):
+    volume, segmentation = add_phantom()
+    fresh.choose(volume, segmentation)
+    slicer.mrmlScene.SetUndoOn()
+    try:
+        nodes = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode")
+        fresh.click(fresh.ui.runButton)
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode") > nodes
+        slicer.mrmlScene.Undo()
+        fresh.settle()
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode") == nodes
+        assert fresh.texts(fresh.ui.overviewTable) == []
+    finally:
+        slicer.mrmlScene.SetUndoOff()
+        slicer.mrmlScene.ClearUndoStack()
+
+
+def test_transformed_nodes_are_analyzed_where_they_are(fresh):
+    volume, segmentation = add_phantom()
+    shift = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = np.array([[0, -1, 0, 30], [1, 0, 0, 0], [0, 0, 1, -70], [0, 0, 0, 1]], float)
+    slicer.util.updateTransformMatrixFromArray(shift, matrix)
+    fresh.choose(volume, segmentation)
+    fresh.click(fresh.ui.runButton)
+    straight = {str(v.level): v.frame.origin for v in fresh.session.analysis.spine.vertebrae}
+    for node in (volume, segmentation):
+        node.SetAndObserveTransformNodeID(shift.GetID())
+    fresh.click(fresh.ui.measureButton)
+    for vertebra in fresh.session.analysis.spine.vertebrae:
+        moved = matrix[:3, :3] @ straight[str(vertebra.level)] + matrix[:3, 3]
+        np.testing.assert_allclose(vertebra.frame.origin, moved, atol=0.3)
+    fresh.panel.go_to(Level.L5)
+    at = slicer.util.arrayFromVTKMatrix(
+        slicer.mrmlScene.GetSingletonNode(AXIAL_VIEW, "vtkMRMLSliceNode").GetSliceToRAS())[:3, 3]
+    assert np.linalg.norm(at - (matrix[:3, :3] @ straight["L5"] + matrix[:3, 3])) < 40.0
+
+
 def test_a_scan_that_is_removed_is_no_longer_chosen(fresh):
     volume, segmentation = add_phantom()
     fresh.choose(volume, segmentation)
@@ -271,7 +349,8 @@ def test_the_user_edits_the_segmentation_and_measures_again(tried):
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == nodes
     assert segmentation.GetSegmentIdBySegmentName("my tumor"), "nothing that people have added is lost"
     assert segmentation.GetSegmentIdBySegmentName("L4-L5 disc"), "derived anew"
-    assert any("derived" in doubt for doubt in opened.session.memory.doubts)
+    labels = opened.session.analysis.spine.labels
+    assert labels.is_derived(labels.values(Kind.DISC, Level.L4))
     assert len(result_items(slicer.mrmlScene, opened.session.name)) == 1
     assert made.GetDisplayVisibility()
 
@@ -288,26 +367,10 @@ def test_the_module_reloads_with_its_results(fresh):
     assert len(fresh.widget.Observations) == len({o[:3] for o in fresh.widget.Observations})
 
 
-# ---- a real scan
-
-def test_a_real_scan_goes_from_click_to_table(fresh, real_data):
-    """A CT with another program's label map, whose scheme is recognized."""
-    scan = read_image([real_data("lumbar_ct_totalsegmentator/ct.nii.gz")]).volume
-    found = read_segmentation(real_data("lumbar_ct_totalsegmentator/totalseg_labels.nii.gz")).volume
-    with one_operation(slicer.mrmlScene, "CT") as folder:
-        volume = add_volume(folder, replace(scan, name="Abdomen"), None)
-    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
-    labels.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(found.ijk_to_ras))
-    slicer.util.updateVolumeFromArray(labels, found.array.transpose(2, 1, 0).astype("uint8"))
-    fresh.choose(volume, labels)
-    assert "CT" in fresh.texts(fresh.ui.scanTable)[0][0]
-    assert fresh.ui.schemeSelector.enabled
-    fresh.click(fresh.ui.runButton)
-    levels = [row[0] for row in fresh.texts(fresh.ui.overviewTable)]
-    assert {"L1", "L3-L4", "L5", "S1"} <= set(levels)
-    assert any("derived" in doubt for doubt in fresh.session.memory.doubts)
-    density = fresh.session.analysis.measurement("trabecular_density", "L1")
-    assert 50 < density.value < 350
-    row = levels.index("L3-L4")
-    fresh.ui.overviewTable.setCurrentCell(row, 1)
-    assert fresh.session.record is not None
+def test_what_other_modules_keep_in_the_scene_is_left_alone(fresh):
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Other")
+    other.SetAttribute("ModuleName", "Other")
+    fresh.widget.onReload()
+    fresh.settle()
+    assert other.GetAttribute("ModuleName") == "Other"
+    assert fresh.parameters.parameterNode is not other

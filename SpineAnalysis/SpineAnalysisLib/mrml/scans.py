@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..reading.contrast import of_intensities, of_words
 from ..spine import Contrast, scan_name
 from ..volume import Volume
+from .anchors import find_anchors
 from .volumes import volume_from_node, window_level
 
 CONTRAST_ATTRIBUTE = "SpineAnalysis.contrast"
@@ -20,6 +21,8 @@ _SEQUENCE_ATTRIBUTE = "Sequences.BaseName"  # Slicer sets it on the node that sh
 _FRAME_TAG = "0020,0052"  # of DICOM: Frame of Reference UID
 _SHORT_MM = 60.0  # about two lumbar vertebrae with their discs
 _THICK_MM = 5.0
+_FEW_SLICES = 3
+_STEP_MM = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,29 @@ def frame_of(node: Any) -> str:
     return str(database.instanceValue(instances[0], _FRAME_TAG)) if database is not None and instances else ""
 
 
+def choose_first(parameters: Any) -> None:
+    """Choose what the scene holds: the scan that reaches farthest, the first segmentation and known vertebrae.
+
+    :param parameters: with the fields ``inputVolume``, ``inputSegmentation``, ``source`` and ``anchors``.
+    """
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # label maps are such as well
+    scans = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+    parameters.inputVolume = max(scans, key=_reach, default=None)
+    parameters.inputSegmentation = next(iter(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), None)
+    if parameters.inputSegmentation is not None:
+        parameters.source = "segmentation"
+    parameters.anchors = find_anchors(slicer.mrmlScene)
+
+
+def _reach(node: Any) -> int:
+    """From head to foot, in steps that differences between series of one visit do not matter in; no localizers."""
+    image, bounds = node.GetImageData(), np.zeros(6)
+    if image is None or min(image.GetDimensions()) < _FEW_SLICES:
+        return 0
+    node.GetRASBounds(bounds)
+    return round(float(bounds[5] - bounds[4]) / _STEP_MM)
+
+
 def summary(node: Any, size: int = 72) -> ScanSummary:
     """A scan's kind, a small picture of it, and what speaks against analyzing it.
 
@@ -77,7 +103,7 @@ def _warnings(node: Any, volume: Volume) -> list[str]:
     spacing, shape = volume.spacing, np.array(volume.shape)
     steps = np.abs(volume.ijk_to_ras[:3, :3])
     tall = float((steps[2] * shape).max())
-    if shape.min() < 3:
+    if shape.min() < _FEW_SLICES:
         out.append("It has fewer than three slices: load the whole series.")
     if node.GetAttribute(_SEQUENCE_ATTRIBUTE):
         out.append("It is one moment of a 4D series; only the moment that is shown is analyzed.")

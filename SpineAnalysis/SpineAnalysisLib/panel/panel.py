@@ -185,7 +185,7 @@ class Panel:
             parameters.resultName = self.session.new_name(
                 _("Spine analysis: {node}").format(node=source.GetName() if source is not None else ""))
         nodes = finish(outcome, scene, parameters.resultName, volume, self.session.anchors,
-                       part(self._progress, _COMPUTED, 1.0))
+                       part(self._progress, _COMPUTED, 1.0), edited=segmentation)
         with slicer.util.NodeModify(parameters.parameterNode):
             if own:
                 parameters.inputSegmentation, parameters.source = nodes.segmentation, SEGMENTATION
@@ -234,7 +234,7 @@ class Panel:
         """Show a level in all views."""
         s = self.session.walk.s_of(level) if self.session.walk is not None else None
         if s is not None:
-            self.session.record = None
+            self._end_focus()
             self._move(s)
 
     def walk(self, steps: int) -> None:
@@ -281,7 +281,7 @@ class Panel:
                 each.select()
 
     def _slid(self, value: int) -> None:
-        self.session.record = None
+        self._end_focus()
         self._move(float(value))
 
     def _update_walk(self) -> None:
@@ -304,6 +304,7 @@ class Panel:
         if wanted and not self._views.shown:
             self._views.show()
             self._fill_views(self.session.volume)
+            qt.QTimer.singleShot(0, self._fit_views)  # once more when the new views have got their sizes
         elif not wanted and self._views.shown:
             self._views.restore()
 
@@ -312,6 +313,10 @@ class Panel:
             self._views.fill(image, self.session.walk)
             self._move(self.session.s)
             self._plot_chosen(self.ui.plotSelector.currentIndex)
+
+    def _fit_views(self) -> None:
+        if self._views.shown and self.session.walk is not None:
+            self._views.fit(self.session.walk)
 
     def _first_look(self, image: Any | None) -> None:
         """After a run: the worst finding, or the middle of the spine."""

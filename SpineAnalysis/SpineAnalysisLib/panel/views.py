@@ -62,13 +62,17 @@ class SpineViews:
 
     def fill(self, image: Any | None, walk: Walk) -> None:
         """Show a scan and the whole spine."""
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetLayoutName() in (SAGITTAL_VIEW, AXIAL_VIEW) and image is not None:
+                composite.SetBackgroundVolumeID(image.GetID())
+        self.fit(walk)
+
+    def fit(self, walk: Walk) -> None:
+        """Let the views show the whole spine, or what is around the canal."""
         for name, size in ((SAGITTAL_VIEW, max(walk.length * _SAGITTAL_MARGIN, _LEAST_MM)), (AXIAL_VIEW, _AXIAL_MM)):
             node = _slice_node(name)
             if node is None:
                 continue
-            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-                if composite.GetLayoutName() == name and image is not None:
-                    composite.SetBackgroundVolumeID(image.GetID())
             width, height, depth = node.GetFieldOfView()
             scale = size / min(width, height) if name == AXIAL_VIEW else size / height
             node.SetFieldOfView(width * scale, height * scale, depth)
