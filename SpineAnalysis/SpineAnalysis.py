@@ -125,6 +125,7 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
+        self.panel.cancel()
         self.panel.leave()
         self.setParameterNode(None)
         self.removeObservers()

@@ -4,6 +4,8 @@ They write what the real programs write where these write it, after lines of out
 what they cannot show is that the real programs still take these command lines, and what their weights find.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 # What the stand-in does is told by the file MODE beside its package, so that nothing of the engine's call changes.
@@ -124,3 +126,14 @@ def install(engine: str, folder: Path, mode: str) -> None:
         (folder / parent / "__init__.py").touch()
     target.write_text(source)
     (folder / "MODE").write_text(mode)
+
+
+def children() -> list[int]:
+    """Ids of the processes that this one started to segment in, and that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == str(os.getpid()) and b"segmentation.apart" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found

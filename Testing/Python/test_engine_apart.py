@@ -1,13 +1,14 @@
 """The built-in engine with its real network, in a process of its own, on a real scan."""
 
 import os
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from stand_in_engines import children
 
 from SpineAnalysisLib.errors import Cancelled, InputError
 from SpineAnalysisLib.reading.image import read_image
@@ -24,13 +25,6 @@ def scan(real_data) -> Volume:
     return read_image([real_data("lumbar_subject_cc0/mr15_t2_sag.nii.gz")]).volume
 
 
-def children() -> set[str]:
-    """Processes that this one started and that still run."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True,
-                            check=False).stdout
-    return {line for line in listed.splitlines() if "SpineAnalysisLib" in line}
-
-
 def test_it_finds_the_same_as_in_this_process(scan):
     told: list[tuple[float, str]] = []
     alone = segment_apart(ENGINE, scan, "T2", progress=lambda f, m: told.append((f, m)))
@@ -42,7 +36,7 @@ def test_it_finds_the_same_as_in_this_process(scan):
     assert alone.provenance == here.provenance
     assert {"Looking for the spine", "Segmenting the spine", "Telling vertebrae apart"} <= {m for _f, m in told}
     assert [f for f, _m in told] == sorted(f for f, _m in told)
-    assert children() == set()
+    assert children() == []
 
 
 def test_cancel_ends_it_at_once_in_the_middle_of_its_work(scan):
@@ -56,7 +50,7 @@ def test_cancel_ends_it_at_once_in_the_middle_of_its_work(scan):
     with pytest.raises(Cancelled):
         segment_apart(ENGINE, scan, "T2", progress=progress)
     assert time.monotonic() - canceled[0] < 3.0, "nothing has to be killed by force"
-    assert children() == set()
+    assert children() == []
 
 
 def test_its_refusal_is_its_own_sentence(scan):
@@ -78,8 +72,8 @@ def test_points_reach_it(scan):
 def test_a_killed_process_is_one_sentence(scan):
     def kill(fraction: float, _message: str) -> None:
         if fraction > 0.05:
-            for line in children():
-                subprocess.run(["kill", "-9", line.split()[0]], check=False)
+            for number in children():
+                os.kill(number, signal.SIGKILL)
     with pytest.raises(InputError, match="Built-in engine was killed, most likely for lack of memory"):
         segment_apart(ENGINE, scan, "T2", progress=kill)
 

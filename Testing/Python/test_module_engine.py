@@ -1,13 +1,15 @@
 """Slicer's logic on a scan without a segmentation: an engine, help by points, edits that are measured."""
 
+import runpy
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
 from network_answers import Table, center_of, scan_of
 
-from Harness import slicer_application
+from Harness import application, slicer_application
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import Cancelled, InputError
 from SpineAnalysisLib.mrml.hints import hints_from_node
@@ -18,6 +20,8 @@ from SpineAnalysisLib.segmentation import builtin
 from SpineAnalysisLib.segmentation.hints import HintKind
 from SpineAnalysisLib.segmentation.network.model import Network
 from SpineAnalysisLib.volume import LabelMap, Volume
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,23 @@ def test_cancel_and_failure_leave_the_scene_alone(module: types.ModuleType, scan
         logic.analyze(node, engine="magic")
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
     assert logic.engines()[0] == "builtin"
+
+
+def test_the_readme_s_three_lines(module: types.ModuleType, scan: tuple[Volume, LabelMap],
+                                  monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if slicer.app.moduleManager().module("SpineAnalysis") is None:
+        application.load_module(REPOSITORY / "SpineAnalysis" / "SpineAnalysis.py")
+    blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    lines = next(block for block in blocks if "getModuleLogic" in block).partition("```")[0]
+    assert len(lines.splitlines()) == 3
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "console.py").write_text(lines, encoding="utf-8")
+    names = runpy.run_path(str(tmp_path / "console.py"), {"slicer": slicer, "volumeNode": volume_node(scan[0])})
+    analysis = names["analysis"]
+    assert analysis.measurement("canal_area", "L4-L5").value > 50
+    assert "Canal area" in repr(analysis.table())
+    assert "L4-L5" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    again = names["logic"].analyze(names["volumeNode"], symptom="L5 left")
+    assert {str(each.level) for each in again.explanations} >= {"L4-L5"}
+    with pytest.raises(InputError, match="names no dermatome"):
+        names["logic"].analyze(names["volumeNode"], symptom="knee")

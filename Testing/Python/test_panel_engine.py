@@ -4,13 +4,14 @@ What they find is measured elsewhere; here the panel is to show it, and to survi
 """
 
 import os
-import subprocess
+import signal
 import time
 from dataclasses import replace
 
 import pytest
 import slicer
 from panel_scene import Opened
+from stand_in_engines import children
 
 from Harness import pythonqt
 from SpineAnalysisLib.anatomy import Level
@@ -43,13 +44,6 @@ def scan(fresh, real_data):
     fresh.ui.engineRadio.click()
     fresh.settle()
     return fresh
-
-
-def children() -> list[str]:
-    """Ids of processes that this one started and that still segment."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True,
-                            check=False).stdout
-    return [line.split()[0] for line in listed.splitlines() if "segmentation.apart" in line]
 
 
 def watched(opened: Opened, monkeypatch: pytest.MonkeyPatch, react) -> list[tuple[float, str]]:
@@ -124,7 +118,7 @@ def test_an_engine_that_is_killed_is_one_sentence(scan, monkeypatch):
     def react(_fraction, message):
         if "Looking for the spine" in message:
             for number in children():
-                subprocess.run(["kill", "-9", number], check=False)
+                os.kill(number, signal.SIGKILL)
     before = slicer.mrmlScene.GetNumberOfNodes()
     watched(scan, monkeypatch, react)
     scan.click(scan.ui.runButton)
