@@ -4,7 +4,9 @@ Absolute seconds depend on the machine; ratios within one run do not.
 """
 
 import argparse
+import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,10 +19,16 @@ import numpy as np
 from SpineAnalysisLib.analysis import analyze
 from SpineAnalysisLib.anatomy import Level
 from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.cohort.child import process_library
+from SpineAnalysisLib.cohort.cluster import local_client, run_all
+from SpineAnalysisLib.cohort.place import Place
+from SpineAnalysisLib.cohort.study import Scan, Study
+from SpineAnalysisLib.cohort.work import Outcome, Settings
 from SpineAnalysisLib.labeling.detections import Detection
 from SpineAnalysisLib.labeling.label import label as name_levels
 from SpineAnalysisLib.measurements.registry import families
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
+from SpineAnalysisLib.phantoms.__main__ import write
 from SpineAnalysisLib.phantoms.image import Contrast
 from SpineAnalysisLib.segmentation.registry import engine_named
 from SpineAnalysisLib.volume import LabelMap, Volume
@@ -30,6 +38,8 @@ SEGMENTED: dict[str, tuple[Contrast, tuple[int, int, int], str]] = {
     "MR": ("T2", (448, 498, 15), "5 s and 3 GB"),
     "CT": ("CT", (512, 512, 300), "30 s and 3 GB")}
 """What the built-in engine is timed on: contrast, size of the scan, and the target on two cores."""
+KILL_EVERY = 20
+"""Studies of a cohort after which a worker is killed."""
 TARGETS = {"measure": "10 s and 1.5 GB for 17 levels and more", "label": "50 ms",
            "run": "30 s with report and scene"}
 
@@ -55,7 +65,7 @@ def spine(upper: Level, lower: Level, margin: float = 8.0) -> LabelMap:
     return phantom.labels(phantom.grid(SPACING_MM, margin=margin), canal=False, cord=False)
 
 
-def measure(_segmentation: Path | None) -> None:
+def measure(_options: argparse.Namespace) -> None:
     """The measuring stage, C2 to sacrum."""
     labels = spine(Level.C2, Level.S1)
     families()
@@ -63,7 +73,7 @@ def measure(_segmentation: Path | None) -> None:
           f"{peak_gigabytes():.2f} GB (target {TARGETS['measure']})")
 
 
-def linear(_segmentation: Path | None) -> None:
+def linear(_options: argparse.Namespace) -> None:
     """Whether cost grows with the spine's length, and not with the image around it."""
     short, long = spine(Level.T12, Level.S1), spine(Level.T1, Level.S1)
     wide = spine(Level.T12, Level.S1, margin=80.0)
@@ -74,14 +84,14 @@ def linear(_segmentation: Path | None) -> None:
               f"{labels.array.size / short.array.size:.1f} times the voxels take {ratio:.1f} times as long")
 
 
-def label(_segmentation: Path | None) -> None:
+def label(_options: argparse.Namespace) -> None:
     """Naming a whole spine's vertebrae from their places alone."""
     chain = [Detection(vertebra.frame.origin) for vertebra in build_spine(spine(Level.C2, Level.S1)).vertebrae]
     print(f"label: {len(chain)} vertebrae in {1000 * seconds(lambda: name_levels(chain), 10):.0f} ms "
           f"(target {TARGETS['label']})")
 
 
-def segment(_segmentation: Path | None) -> None:
+def segment(_options: argparse.Namespace) -> None:
     """The built-in engine on phantom scans of the sizes that matter; each in a process of its own, for its memory."""
     for name in SEGMENTED:
         subprocess.run([sys.executable, __file__, "--segment-one", name], check=True)
@@ -105,8 +115,9 @@ def segment_one(name: str) -> None:
           f"{len(found.labeled.labels.levels)} of {len(phantom.spec.levels)} levels", flush=True)
 
 
-def run(segmentation: Path | None) -> None:
+def run(options: argparse.Namespace) -> None:
     """The whole command, in a process of its own."""
+    segmentation: Path | None = options.segmentation
     with tempfile.TemporaryDirectory() as folder:
         if segmentation is None:
             subprocess.run([sys.executable, "-m", "SpineAnalysisLib.phantoms", "whole", folder, "--spacing",
@@ -120,21 +131,84 @@ def run(segmentation: Path | None) -> None:
         print(f"run: {time.perf_counter() - start:.1f} s, {used:.2f} GB (target {TARGETS['run']})")
 
 
-BENCHMARKS: dict[str, Callable[[Path | None], None]] = {
-    "measure": measure, "linear": linear, "label": label, "segment": segment, "run": run}
+def cohort(options: argparse.Namespace) -> None:
+    """Many small studies on one worker, on two, and on two of which one is killed now and then."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        studies = phantom_studies(folder / "in", options.studies)
+        one = studies[: max(2, len(studies) // 4)]
+        alone, _ = analyzed(one, folder / "one", 1)
+        both, memory = analyzed(studies, folder / "two", 2)
+        ratio = (alone / len(one)) / (both / len(studies))
+        quarter = max(1, len(memory) // 4)
+        growth = 1000 * (np.median(memory[-quarter:]) - np.median(memory[:quarter]))
+        print(f"cohort: {len(one)} studies on one worker {alone / len(one):.1f} s each, {len(studies)} on two "
+              f"{both / len(studies):.1f} s each: {ratio:.2f} times as fast (target 1.8)", flush=True)
+        print(f"cohort: client and workers use {memory[-1]:.2f} GB, in the last quarter {growth:+.0f} MB against the "
+              "first", flush=True)
+        analyzed(studies, folder / "killed", 2, kill_every=KILL_EVERY)
+
+
+def phantom_studies(folder: Path, count: int) -> list[Study]:
+    """Scans of one phantom that differ in their noise, with its segmentation."""
+    phantom = Phantom(SpineSpec.typical(Level.L4, Level.L5))
+    grid = phantom.grid((2.5, 2.5, 2.5), "PSR", margin=(30.0, 5.0, 10.0))
+    clean, noise = phantom.image(grid, "T2"), np.random.default_rng(0)
+    folder.mkdir()
+    write(phantom.labels(grid), folder / "labels.nii.gz")
+    found = []
+    for number in range(count):
+        scan = folder / f"{number:04d}.nii.gz"
+        write(clean.with_array(np.asarray(clean.array + noise.normal(0, 3.0, clean.shape), np.float32)), scan)
+        found.append(Study(f"{number:04d}", "", (Scan(scan, "T2"),), (folder / "labels.nii.gz",),
+                           stem=f"sub-{number:04d}"))
+    return found
+
+
+def analyzed(studies: list[Study], output: Path, workers: int, kill_every: int = 0) -> tuple[float, list[float]]:
+    """Seconds for all, and gigabytes of this process and its workers after each, studies excluded."""
+    ps, memory = process_library(), list[float]()
+    settings = Settings(output, ("--only", "canal"), threads=1)
+    Place(output).open()
+    kills = 0
+    with local_client(workers) as client:
+        pids = list(client.run(os.getpid).values())
+
+        def listen(_outcome: Outcome, count: int) -> None:
+            nonlocal kills
+            there = [ps.Process(pid) for pid in (os.getpid(), *pids) if ps.pid_exists(pid)]
+            memory.append(sum(process.memory_info().rss for process in there) / 1e9)
+            if kill_every and count % kill_every == 0 and count < len(studies):
+                kills += 1
+                os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+        start = time.perf_counter()
+        outcomes = run_all(studies, settings, client, listen)
+        elapsed = time.perf_counter() - start
+    lost = [o for o in outcomes if o.state == "failed"]
+    print(f"cohort: {len(studies)} studies on {workers} worker(s), {kills} of them killed: {elapsed:.0f} s, "
+          f"{len(studies) - len(lost)} done, {len(lost)} failed; a study used at most "
+          f"{max(o.gigabytes for o in outcomes):.2f} GB", *(f"; {o.label}: {o.reason}" for o in lost), flush=True)
+    return elapsed, memory
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "measure": measure, "linear": linear, "label": label, "segment": segment, "run": run,
+    "cohort": cohort}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all without a name")
     parser.add_argument("--segmentation", type=Path, help="a real one for 'run' instead of the phantom")
+    parser.add_argument("--studies", type=int, default=200, help="how many for 'cohort'")
     parser.add_argument("--segment-one", choices=SEGMENTED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.segment_one:
         segment_one(arguments.segment_one)
         return
     for name in arguments.names or BENCHMARKS:
-        BENCHMARKS[name](arguments.segmentation)
+        BENCHMARKS[name](arguments)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> int:
     held = []
     while word == "memory":
         held.append(bytearray(20_000_000))
-        time.sleep(0.02)
+        time.sleep(0.1)
     out.mkdir()
     record = {"key": "canal_area", "level": "L4-L5", "side": None, "value": 100.0 + len(scan.stem), "word": None,
               "unit": "mm2", "uncertainty": 5.0, "quality": "good", "flags": [], "scan": None, "grade": None}

@@ -20,7 +20,7 @@ Ending = Literal["done", "failed", "time", "memory"]
 
 NEEDED = 'Cohorts need more packages: install them with pip install "spine-analysis[cohort]".'
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 _GRACE_S = 5.0
 _GIGABYTE = 1e9
 _FIRST_TO_GO = "1000"
