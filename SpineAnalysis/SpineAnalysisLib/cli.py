@@ -66,7 +66,7 @@ def _finished(arguments: argparse.Namespace) -> int:
         return _fail(BAD_INPUT, "There is not enough memory for this scan; crop or resample it, or use a computer with "
                                 "more memory.")
     except (KeyboardInterrupt, Cancelled):
-        return _fail(INTERRUPTED, "Interrupted; nothing was written.")
+        return _fail(INTERRUPTED, getattr(arguments, "interrupted", "Interrupted; nothing was written."))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             return _fail(BAD_INPUT, f"The results cannot be written ({error.strerror}); choose another folder.")

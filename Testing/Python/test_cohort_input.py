@@ -122,13 +122,21 @@ def test_labels_of_a_plain_folder_name_nobody_and_stay_the_same(tmp_path: Path) 
     cohort = cohort_of_folder(folder, keep_names=False, without=out)
     assert len(cohort.studies) == 3
     assert not any(name in study.label.upper() for study in cohort.studies for name in ("DOE", "JANE", "ROE", "MOE"))
-    assert "1 segmentation(s)" in cohort.notes[0]
+    assert cohort.notes == ("Segmentations without an image beside them that were left out: 1.",)
     by_scan = {study.scans[0].path.name: study for study in cohort.studies}
     assert [path.name for path in by_scan["DOE_JANE.nii.gz"].segmentations] == ["DOE_JANE_seg.nii.gz"]
     assert [path.name for path in by_scan["t2.nii.gz"].segmentations] == ["t2-label.nii.gz"]
     (folder / "MOE").rename(folder / "A_NAME")
     again = cohort_of_folder(folder, keep_names=False, without=out)
     assert [study.label for study in again.studies] == [study.label for study in cohort.studies]
+    scan(folder / "again.nii.gz", seed=6)
+    scan(folder / "again too.nii.gz", seed=6)
+    (folder / "gone.nii.gz").symlink_to("nowhere.nii.gz")
+    twice = cohort_of_folder(folder, keep_names=False, without=out)
+    assert len(twice.studies) == 4
+    assert twice.notes[0] == "Studies that are there twice and count once: 1."
+    for name in ("again.nii.gz", "again too.nii.gz"):
+        (folder / name).unlink()
     kept = cohort_of_folder(folder, keep_names=True, without=out)
     assert [study.label for study in kept.studies] == ["sub-ANAME", "sub-DOEJANE", "sub-ROERICHARD"]
     with pytest.raises(InputError, match="no image"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,14 @@ def test_the_same_results_make_the_same_report(place: Place, cohort: Cohort) -> 
     write_group(cohort, place)
     assert [(place.root / name).read_bytes() for name in names] == before
     assert not list(place.root.glob(".*.partial-*"))
+
+
+def test_a_part_of_the_input_is_told_to_be_a_part(place: Place, cohort: Cohort, tmp_path: Path) -> None:
+    copy = Place(shutil.copytree(place.root, tmp_path / "copy"))
+    write_group(cohort.of(["sub-01", "sub-02"], []), copy)
+    page = (copy.root / "cohort.html").read_text("utf-8")
+    assert "Studies of the input that were not asked for: 15." in page
+    assert "left out: sub-99." in page
 
 
 def test_a_cohort_without_results_is_still_told_about(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ def bids_parser() -> argparse.ArgumentParser:
                         "participant; group: table and report of what was analyzed")
     parser.add_argument("--version", action="version", version=f"spine-analysis {__version__}")
     _add_options(parser)
-    parser.set_defaults(command=run, levels=(), keep_names=False)
+    parser.set_defaults(command=run, keep_names=False)
     return parser
 
 
@@ -64,15 +64,29 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--engine", metavar="NAME", help="what segments where no segmentation is given: a name of 'spine-analysis "
                                          "engines' (default: builtin)")
     add("--only", nargs="+", action="extend", metavar="FAMILY", help="measure these families only, as in canal disc")
-    add("--n-workers", "--n_workers", type=int, metavar="N", help="studies at the same time on this computer (default: "
-                                                                  "what cores and memory allow)")
+    add("--n-workers", "--n_workers", type=_positive(int), metavar="N",
+        help="studies at the same time on this computer (default: what cores and memory allow)")
     add("--scheduler", metavar="ADDRESS", help="run on this Dask cluster instead: tcp://HOST:PORT or a scheduler file")
-    add("--time-limit", type=float, default=_MINUTES, metavar="MINUTES", help="end a study after so long (default: 60)")
-    add("--memory-limit", type=float, metavar="GB", help="end a study at so much memory (default on this computer: its "
-                                                         "share; on a cluster: none)")
+    add("--time-limit", type=_positive(float), default=_MINUTES, metavar="MINUTES",
+        help="end a study after so long (default: 60)")
+    add("--memory-limit", type=_positive(float), metavar="GB",
+        help="end a study at so much memory (default on this computer: its share; on a cluster: none)")
+    parser.set_defaults(interrupted="Interrupted; what is done is kept, run again to go on.")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print only where the results lie")
     loudness.add_argument("--verbose", action="store_true", help="print everything, and where an error arose")
+
+
+def _positive(kind: "type[int] | type[float]") -> "Callable[[str], float]":
+    """What argparse makes a number of."""
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        return value
+
+    number.__name__ = "number"
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -34,10 +34,10 @@ def cohort_of_folder(root: Path, keep_names: bool, without: Path) -> Cohort:
     found += [_of_folder(path) for path in entries if path.is_dir() and any(path.iterdir())]
     if not found:
         raise InputError(f"There is no image and no folder of images in {root}; pass the folder that holds them.")
-    named = [(name if keep_names else _pseudonym(study), study) for name, study in found]
+    named, notes = (found, []) if keep_names else _pseudonyms(found)
     orphans = len(maps) - sum(len(study.segmentations) for name, study in found if study.scans[0].path in files)
-    notes = (f"{orphans} segmentation(s) without an image beside them were left out.",) if orphans else ()
-    return Cohort(checked(_labeled(name, study) for name, study in named), notes)
+    notes += [f"Segmentations without an image beside them that were left out: {orphans}."] if orphans else []
+    return Cohort(checked(_labeled(name, study) for name, study in named), tuple(notes))
 
 
 def stem_of(path: Path) -> str:
@@ -61,9 +61,22 @@ def _labeled(name: str, study: Study) -> Study:
     return Study(label, scans=study.scans, segmentations=study.segmentations, stem=f"sub-{label}")
 
 
-def _pseudonym(study: Study) -> str:
-    """From the content of all files."""
-    return hashlib.sha256("".join(sorted(content_of(path) for _, path in study.files)).encode()).hexdigest()[:_DIGITS]
+def _pseudonyms(found: list[tuple[str, Study]]) -> tuple[list[tuple[str, Study]], list[str]]:
+    """Labels from the content of all files of each study, and sentences about what is left out."""
+    named: dict[str, Study] = {}
+    unreadable = 0
+    for _, study in found:
+        try:
+            content = "".join(sorted(content_of(path) for _, path in study.files))
+        except InputError:
+            unreadable += 1
+            continue
+        named.setdefault(hashlib.sha256(content.encode()).hexdigest()[:_DIGITS], study)
+    if not named:
+        raise InputError("No file of the folder can be read; check its permissions.")
+    counts = {"Studies that are there twice and count once": len(found) - unreadable - len(named),
+              "Studies with files that cannot be read, and were left out": unreadable}
+    return list(named.items()), [f"{what}: {count}." for what, count in counts.items() if count]
 
 
 def content_of(path: Path) -> str:

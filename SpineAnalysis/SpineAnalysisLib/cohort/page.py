@@ -96,7 +96,7 @@ def collect(cohort: Cohort, place: Place) -> Found:
             failed.append((study, record.reason))
         else:
             waiting.append(study)
-    return Found(tuple(results), tuple(failed), tuple(waiting), tuple(place.others(cohort.studies)))
+    return Found(tuple(results), tuple(failed), tuple(waiting), tuple(place.others(cohort)))
 
 
 def _context(cohort: Cohort, found: Found) -> dict[str, Any]:
@@ -152,6 +152,12 @@ def _notes(cohort: Cohort, found: Found) -> Iterator[str]:
     if repeated:
         yield (f"Further sessions of the same participants: {repeated}; they are in the table and not in the "
                "distributions, which take the first session of each.")
+    if cohort.unwanted:
+        yield f"Studies of the input that were not asked for: {len(cohort.unwanted)}."
+    for column, what in (("segmentation", "Segmentations"), ("version", "Results")):
+        origins = _counted(row[column] for result in found.results for row in result.rows[:1])
+        if "," in origins:
+            yield f"{what} are of different origin ({origins}), so that what differs may come from that."
     if found.others:
         yield f"Results that are of no study in the input, and were left out: {', '.join(found.others)}."
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
-from .study import Study
+from .study import Cohort, Study
 
 State = Literal["done", "failed"]
 
@@ -126,9 +126,9 @@ class Place:
         """One of a study's results, by the end of its name."""
         return self.root / study.folder / f"{record.stem}_desc-spine_{name}"
 
-    def others(self, studies: tuple[Study, ...]) -> list[str]:
-        """Labels of results whose study is not among these."""
-        known = {study.label for study in studies}
+    def others(self, cohort: Cohort) -> list[str]:
+        """Labels of results whose study is not in the input."""
+        known = {study.label for study in cohort.studies} | cohort.unwanted
         return sorted(path.stem for path in (self.root / HIDDEN / "studies").glob("*.json") if path.stem not in known)
 
     def _record_path(self, study: Study) -> Path:

@@ -83,10 +83,14 @@ class Study:
 
 @dataclass(frozen=True)
 class Cohort:
-    """:param notes: sentences about what of the input was left out."""
+    """:param notes: sentences about what of the input was left out.
+
+    :param unwanted: labels of studies of the input that were not asked for.
+    """
 
     studies: tuple[Study, ...]
     notes: tuple[str, ...] = ()
+    unwanted: frozenset[str] = frozenset()
 
     def of(self, subjects: Sequence[str], sessions: Sequence[str]) -> "Cohort":
         """Only these participants and sessions, with or without ``sub-`` and ``ses-``; all where none is named.
@@ -103,7 +107,8 @@ class Cohort:
                   and (not wanted[1] or s.session in wanted[1])]
         if not chosen:
             raise InputError("No study is of these participants and of these sessions; check the labels.")
-        return Cohort(tuple(chosen), self.notes)
+        labels = {study.label for study in self.studies} - {study.label for study in chosen}
+        return Cohort(tuple(chosen), self.notes, self.unwanted | labels)
 
 
 def checked(studies: Iterable[Study]) -> tuple[Study, ...]:

@@ -3,15 +3,15 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from .. import __version__
 from ..errors import InputError
+from ..segmentation.process import python_executable
 from .child import Ended, run_limited
 from .folders import content_of
 from .place import Place, Record
@@ -34,7 +34,7 @@ class Settings:
     :param seconds, gigabytes: limits of one study; no limit of memory where ``None``.
     :param threads: that a study may compute with; ``None`` leaves that to the worker's environment.
     :param engine_package: the Python package whose version decides as well, where an engine needs one.
-    :param program: what understands ``run``.
+    :param program: what understands ``run``; empty for this package's own command, by the worker's Python.
     :param version: that the results are to be of.
     """
 
@@ -44,7 +44,7 @@ class Settings:
     gigabytes: float | None = None
     threads: int | None = None
     engine_package: str = ""
-    program: tuple[str, ...] = field(default=(sys.executable, "-m", "SpineAnalysisLib.cli"))
+    program: tuple[str, ...] = ()
     version: str = __version__
 
 
@@ -87,7 +87,8 @@ def _worked(study: Study, settings: Settings, place: Place) -> Outcome:
         return Outcome(study.label, "unchanged")
     with place.work_folder(study) as folder:
         try:
-            command = [*settings.program, *_arguments(study, settings, folder / "made")]
+            program = settings.program or (python_executable(), "-m", "SpineAnalysisLib.cli")
+            command = [*program, *_arguments(study, settings, folder / "made")]
         except InputError as error:
             return _failed(study, place, key, Outcome(study.label, "failed", study.anonymous(str(error))))
         (folder / "temporary").mkdir()
