@@ -8,6 +8,10 @@ Random = np.random.Generator
 Image = NDArray[np.float32]
 
 
+AXIAL, BLOCK, BLOCK_MM = 0.22, 0.5, (18.0, 90.0)
+"""Share of axial scans, share of those that are blocks of a few slices, and how much of the spine blocks show."""
+
+
 def degraded(random: Random, image: Image, metal: Image | None, is_ct: bool, pixel_mm: float,
              ) -> tuple[Image, NDArray[np.bool_]]:
     """The image as it might have been taken.
@@ -17,13 +21,15 @@ def degraded(random: Random, image: Image, metal: Image | None, is_ct: bool, pix
     """
     if metal is not None:
         image = _with_metal(random, image, metal, is_ct)
-    if random.random() < 0.15:
+    axial = random.random() < AXIAL
+    if axial:
         image = _thick_rows(random, image, pixel_mm)
-    blur = random.uniform(0.3, 0.8) if random.random() < 0.8 else random.uniform(0.8, 1.5)
+    blur = random.uniform(0.3, 0.8) if random.random() < 0.75 else random.uniform(0.8, 1.9)
     stretch = np.exp(random.normal(0, 0.2))
     image = ndimage.gaussian_filter(image, (0, blur * stretch, blur / stretch), truncate=2.5)
     image = _ct_noise(random, image) if is_ct else _mr_defects(random, image)
-    return _framed(random, image, -1024.0 if is_ct else 0.0)
+    return _framed(random, image, -1024.0 if is_ct else 0.0, round(random.uniform(*BLOCK_MM) / pixel_mm) if (
+        axial and random.random() < BLOCK) else None)
 
 
 def _thick_rows(random: Random, image: Image, pixel_mm: float) -> Image:
@@ -70,7 +76,7 @@ def _mr_defects(random: Random, image: Image) -> Image:
     if random.random() < 0.3:
         gains = np.exp(random.normal(0, 0.08, (len(image), 1, 1)))
         image = image * gains.astype(np.float32)
-    level = np.float32(np.percentile(image[:, ::4, ::4], 90) * random.choice([0.01, 0.02, 0.04, 0.08]) *
+    level = np.float32(np.percentile(image[:, ::4, ::4], 90) * random.choice([0.01, 0.02, 0.04, 0.08, 0.12]) *
                        random.uniform(0.5, 1.3))
     noise = random.standard_normal((2, *image.shape), np.float32) * level
     return np.hypot(image + noise[0], noise[1])
@@ -91,11 +97,17 @@ def _with_metal(random: Random, image: Image, metal: Image, is_ct: bool) -> Imag
     return image * (1 - void) + border * bright
 
 
-def _framed(random: Random, image: Image, blank: float) -> tuple[Image, NDArray[np.bool_]]:
-    """A field of view that may end within the picture, and neighbors that may be missing."""
+def _framed(random: Random, image: Image, blank: float, block: int | None) -> tuple[Image, NDArray[np.bool_]]:
+    """A field of view that may end within the picture, and neighbors that may be missing.
+
+    :param block: rows that an axial block shows, ``None`` where the scan is none.
+    """
     _, height, width = image.shape
     shown = np.ones((height, width), bool)
-    if random.random() < 0.15:
+    if block is not None and block < height:
+        first = int(random.integers(0, height - block))
+        shown[:first] = shown[first + block:] = False
+    elif random.random() < 0.15:
         for axis, size in ((0, height), (1, width)):
             ends = np.array([0, size])
             if random.random() < 0.6:

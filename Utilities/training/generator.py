@@ -20,6 +20,11 @@ Image = NDArray[np.float32]
 CHANNELS = 2 * NEIGHBORS + 1
 NOISE_SHAPE = (64, 448, 448)
 NOISE_MM = (0.7, 2.0, 6.0)
+ON_SPINE = 0.88
+"""Share of the samples that show the spine; the others may be from anywhere."""
+ACROSS, REACH_MM, NEAR_ROWS_MM = 0.5, 42.0, 20.0
+"""Share of those whose slice is drawn evenly from side to side of the spine, so that the sides of bodies, which few
+voxels lie in, and the muscles beside them are learned as well as the middle; how far; rows that tell the middle."""
 _CLASS = T.class_table()
 SPINE_TISSUES = _CLASS != Class.BACKGROUND
 
@@ -68,8 +73,11 @@ def random_cut(random: Random, member: Member, height: int, width: int) -> Cut:
     step = float(random.choice([3.0, random.uniform(2.7, 5.5)], p=[0.45, 0.55]))
     thick = step if random.random() < 0.4 else random.uniform(0.55, 1.0) * step
     size = np.array([height, width]) * pixel
-    if len(member.spine) and random.random() < 0.9:
+    if len(member.spine) and random.random() < ON_SPINE:
         i, j, k = member.spine[random.integers(len(member.spine))] + random.normal(0, (6.0, 0, 0))
+        if random.random() < ACROSS:
+            near = np.abs(member.spine[:, 1] - j) < NEAR_ROWS_MM
+            i = np.median(member.spine[near, 0]) + random.uniform(-REACH_MM, REACH_MM)
         j, k = np.array([j, k]) + random.uniform(-0.35, 0.35, 2) * size
     else:
         i, j, k = random.uniform(0, 1, 3) * member.tissue.shape

@@ -71,6 +71,11 @@ def _groups() -> dict[str, list[int]]:
 
 
 GROUPS = _groups()
+BONE_ONLY = 0.05
+"""Share of CT scans from which everything but bone was taken."""
+_IS_BONE = np.zeros(T.COUNT, bool)
+_IS_BONE[[T.VEIN, *(v for group in ("marrow", "arch", "rim", "archrim") for v in GROUPS[group])]] = True
+_IS_BONE[T.DURA] = False
 
 
 def random_look(random: Random) -> Look:
@@ -86,6 +91,8 @@ def random_look(random: Random) -> Look:
         signal[values] = means[group] + each * spread if is_ct else means[group] * (1 + each * spread)
         texture[values] = _TEXTURE.get(group, 0.08)
     _vary_each(random, signal, means, is_ct)
+    if is_ct and random.random() < BONE_ONLY:
+        signal[~_IS_BONE] = random.choice([-1024.0, 0.0])
     if is_ct:
         texture *= 0.5
         absolute = np.maximum(np.abs(signal), 60.0) * texture

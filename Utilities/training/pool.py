@@ -17,7 +17,7 @@ from source import Source
 SUBJECTS = ("s0327", "s0328")
 SHARES = (0.36, 0.32, 0.32)
 """Of the two subjects and the invented anatomies."""
-OFF_SPINE = 0.12
+OFF_SPINE = 0.2
 WARPS = 3
 """Patients from each invented anatomy."""
 
