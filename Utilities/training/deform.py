@@ -17,6 +17,10 @@ COARSE_MM = 4
 SHAPE = (104, 352, 272)
 """Of a deformed volume: slices, rows, columns, mm."""
 TABLE_STEP = 0.25
+DEPTH_MM = 34.0
+"""Of a body, roughly."""
+WAIST_IN_FRONT = 0.35
+"""Share of what a waist takes from the sides that it takes from the front."""
 MUSCLES = (32, 33, 64, 65, T.MUSCLE)
 """Of the back, and the psoas."""
 
@@ -52,8 +56,13 @@ def patient_of(source: Source, random: Random, off_spine: bool = False) -> Patie
     move = plan.move_back[index] * (1 - share) + plan.move_front[index] * share
     shift = [plan.sideways[index], np.zeros((), np.float32), plan.backward[index]]
     places = []
+    wider = plan.waist[index] * np.clip(forward_fine * 4.0, 0.0, 1.0)
     for axis in range(3):
         at = fine[axis] + move * down_fine[axis] + shift[axis]
+        if axis == 0:
+            at += wider * (at - _middle_of(source, fine[1]))
+        elif axis == 2:
+            at -= WAIST_IN_FRONT * wider * share * DEPTH_MM
         places.append(np.rint(at).astype(np.int32))
     inside = np.ones(SHAPE, bool)
     for axis in range(3):
@@ -69,6 +78,13 @@ def patient_of(source: Source, random: Random, off_spine: bool = False) -> Patie
     tissue = np.ascontiguousarray(tissue)
     over = _operated(tissue, random) if random.random() < 0.3 else None
     return Patient(tissue, over, plan.fused, source.name)
+
+
+def _middle_of(source: Source, row: FloatArray) -> FloatArray:
+    """The canal's middle from side to side at rows of the source."""
+    rows = np.flatnonzero(np.isfinite(source.axis[:, 0]))
+    filled = np.interp(np.arange(len(source.axis)), rows, source.axis[rows, 0]).astype(np.float32)
+    return filled[np.clip(row, 0, len(filled) - 1).astype(np.int32)]
 
 
 def _center(source: Source, random: Random, off_spine: bool) -> FloatArray:
@@ -132,7 +148,7 @@ def _spine_coordinates(source: Source, where: FloatArray) -> tuple[FloatArray, F
     order = np.argsort(positions)
     centers = np.array([p.center for p in source.plates])[order]
     k = np.interp(along, positions[order], centers[:, 2])
-    return along, down, ((k - where[..., 2]) / 34.0 + 0.5).astype(np.float32)
+    return along, down, ((k - where[..., 2]) / DEPTH_MM + 0.5).astype(np.float32)
 
 
 def _positions(source: Source) -> FloatArray:
@@ -150,6 +166,7 @@ class Plan:
     move_back: FloatArray
     sideways: FloatArray
     backward: FloatArray
+    waist: FloatArray
     fused: tuple[int, ...]
 
 
@@ -183,9 +200,24 @@ def _plan(source: Source, random: Random) -> Plan:
         values = np.concatenate([[at[0] - 1000], at, [at[-1] + 1000]])
         tables.append((ndimage.gaussian_filter1d(np.interp(out, knots, values), 2.0) - out).astype(np.float32))
     sideways, backward = _bends(random, out, at, is_disc)
+    waist = _waists(random, out, new, is_disc)
     count = (len(sizes) + 1) // 2
     fused = tuple(n for n in range(count) if random.random() < 0.04)
-    return Plan(start, tables[0], tables[1], sideways, backward, fused)
+    return Plan(start, tables[0], tables[1], sideways, backward, waist, fused)
+
+
+def _waists(random: Random, out: FloatArray, at: FloatArray, is_disc: NDArray) -> FloatArray:
+    """How much narrower bodies are in the middle, and how much wider at discs: with age, waists and lips grow.
+
+    :param at: where the plates have come to.
+    :return: relative displacement outward, to the source; negative where the result is wider than it.
+    """
+    usual, lip = random.uniform(0.0, 0.28), random.uniform(0.0, 0.12)
+    table = np.zeros_like(out)
+    for first, last, disc in zip(at[:-1], at[1:], is_disc, strict=True):
+        phase = np.clip((out - first) / max(last - first, 1e-3), 0.0, 1.0)
+        table += (-lip if disc else usual) * random.uniform(0.4, 1.3) * np.sin(np.pi * phase) ** 2
+    return table.astype(np.float32)
 
 
 def _bends(random: Random, out: FloatArray, at: FloatArray, is_disc: NDArray) -> tuple[FloatArray, FloatArray]:
