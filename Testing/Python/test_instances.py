@@ -134,6 +134,19 @@ def test_pieces_of_the_sacrum_are_no_vertebrae(lumbar: LabelMap, classes: NDArra
     assert found.sacrum
 
 
+def test_hips_do_not_bend_the_column(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Bits of them look like bodies, on both sides of the sacrum and farther down."""
+    taken = np.pad(classes, ((8, 8), (0, 30), (0, 0)))
+    grid = replace(lumbar, array=np.pad(lumbar.array, ((8, 8), (0, 30), (0, 0))))
+    column = np.argwhere(np.isin(taken, (Class.MARROW, Class.RIM)))
+    low, (left, right) = column[:, 1].max(), (column[:, 0].min(), column[:, 0].max())
+    back = int(np.median(column[:, 2]))
+    for slices in (slice(left - 6, left - 3), slice(right + 4, right + 7)):
+        taken[slices, low + 10:low + 28, back:back + 8] = Class.MARROW
+    taken[right - 3:right, low + 36:low + 48, back:back + 10] = Class.MARROW
+    check_bodies(separate(field_of(taken, grid)), grid)
+
+
 def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     """Its first body looks like one more vertebra, but no disc follows where the scan goes on."""
     taken = classes.copy()

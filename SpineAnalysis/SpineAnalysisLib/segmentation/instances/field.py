@@ -88,8 +88,11 @@ class Field:
         return self.grid.to_ijk(points_RAS) * self.spacing
 
 
-def one_spine(structures: Mask, spacing: FloatArray) -> Mask:
-    """The largest connected part of all structures together, with what continues it."""
+def one_spine(structures: Mask, spacing: FloatArray, share: float = _SAME_SPINE) -> Mask:
+    """The largest connected part of all structures together, with what continues it.
+
+    :param share: of the largest part's volume, from which on another one is more than a crumb.
+    """
     near = np.maximum(np.round(_GAP_MM / 2.0 / spacing), 1).astype(int)
     joined = ndimage.maximum_filter(structures, size=2 * near + 1)
     numbered, count = ndimage.label(joined)
@@ -100,7 +103,7 @@ def one_spine(structures: Mask, spacing: FloatArray) -> Mask:
     main = int(sizes.argmax())
     places = ndimage.find_objects(numbered)
     center = np.array(ndimage.center_of_mass(numbered == main)) * spacing
-    kept = [number for number in np.flatnonzero(sizes >= _SAME_SPINE * sizes[main])
+    kept = [number for number in np.flatnonzero(sizes >= share * sizes[main])
             if number == main or _continues(places[number - 1], places[main - 1], center, spacing)]
     return structures & np.isin(numbered, kept)
 

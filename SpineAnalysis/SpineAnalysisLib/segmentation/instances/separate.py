@@ -18,7 +18,7 @@ from . import guided
 from .arches import arches_of
 from .bodies import Pieces, pieces_between
 from .boundaries import borders
-from .column import column_of
+from .column import COLUMN, column_of
 from .field import CERTAIN, NO_SPINE, Field, Mask, beside_canal, one_spine
 from .tube import cleaned_tube
 
@@ -34,6 +34,8 @@ LUMBAR_MM3 = 12_000.0
 """From here on a body is no cervical one."""
 ROOM_MM = 25.0
 """Of scan below a body, in which a disc would show."""
+CRUMB = 0.02
+"""Share of the column below which a part of it that stands apart is none: it would bend the column toward itself."""
 UNSURE = 0.6
 """Mean probability of a body below which it is doubtful."""
 KIND_OF_CLASS = {Class.MARROW: Kind.BODY, Class.RIM: Kind.BODY, Class.ARCH: Kind.ARCH, Class.DISC: Kind.DISC,
@@ -69,6 +71,9 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     spine = one_spine(beside_canal(classes, field.spacing), field.spacing)
     if not spine.any():
         raise InputError(NO_SPINE)
+    spine &= ~_below_sacrum(field, classes)
+    bones_and_discs = spine & np.isin(classes, COLUMN)
+    spine &= ~bones_and_discs | one_spine(bones_and_discs, field.spacing, CRUMB)
     field, lower = field.without((classes > 0) & ~spine).cropped(spine)
     scan_end_mm -= float(lower[1] * field.spacing[1])
     classes = field.classes()
@@ -80,7 +85,6 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     if pieces.count == 0:
         raise InputError(NO_SPINE)
     field = field.with_class((pieces.bodies > 0) & (classes == Class.DISC), Class.MARROW)
-    pieces = _above_sacrum(field, classes, pieces)
     sacrum, notes = _sacrum(field, classes, pieces)
     field = cleaned_tube(field, classes, pieces.bodies > 0)
     classes = field.classes()
@@ -102,16 +106,16 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
                      (note_on(levels, why), *notes, *_doubtful(levels, confidence)))
 
 
-def _above_sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> Pieces:
-    """Without bodies below the middle of a large sacrum: they are pieces of it, or of the pelvis."""
+def _below_sacrum(field: Field, classes: NDArray[np.uint8]) -> Mask:
+    """What looks like bodies or discs below the middle of a large sacrum: pieces of it, of the pelvis, or hips."""
     numbered, count = ndimage.label(classes == Class.SACRUM)
     sizes = np.bincount(numbered.ravel())[1:] * field.spacing.prod()
     if count == 0 or sizes.max() < LARGE_SACRUM_MM3:
-        return pieces
-    middle = field.places(np.argwhere(numbered == sizes.argmax() + 1)).mean(axis=0)[1]
-    for number in range(pieces.count, np.count_nonzero(np.asarray(pieces.centers)[:, 1] <= middle), -1):
-        pieces = guided.without_body(pieces, number)
-    return pieces
+        return np.zeros(classes.shape, bool)
+    middle = ndimage.center_of_mass(numbered == sizes.argmax() + 1)[1]
+    numbered, count = ndimage.label(np.isin(classes, COLUMN))
+    centers = ndimage.center_of_mass(numbered > 0, numbered, range(1, count + 1))
+    return np.isin(numbered, [n for n, center in enumerate(centers, 1) if center[1] > middle])
 
 
 def _sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> tuple[Mask, tuple[str, ...]]:
