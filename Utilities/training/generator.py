@@ -25,6 +25,8 @@ ON_SPINE = 0.88
 ACROSS, REACH_MM, NEAR_ROWS_MM = 0.5, 42.0, 20.0
 """Share of those whose slice is drawn evenly from side to side of the spine, so that the sides of bodies, which few
 voxels lie in, and the muscles beside them are learned as well as the middle; how far; rows that tell the middle."""
+INTERPOLATED = 0.3
+"""Share of scans whose slices overlap, as after interpolation from thicker ones: the body's side fades slowly there."""
 _CLASS = T.class_table()
 SPINE_TISSUES = _CLASS != Class.BACKGROUND
 
@@ -72,6 +74,8 @@ def random_cut(random: Random, member: Member, height: int, width: int) -> Cut:
     pixel = random.uniform(1.5, 2.2) if coarse else float(np.clip(np.exp(random.normal(0, 0.13)), 0.7, 1.45))
     step = float(random.choice([3.0, random.uniform(2.7, 5.5)], p=[0.45, 0.55]))
     thick = step if random.random() < 0.4 else random.uniform(0.55, 1.0) * step
+    if random.random() < INTERPOLATED:
+        thick = random.uniform(1.2, 2.0) * step
     size = np.array([height, width]) * pixel
     if len(member.spine) and random.random() < ON_SPINE:
         i, j, k = member.spine[random.integers(len(member.spine))] + random.normal(0, (6.0, 0, 0))
@@ -87,7 +91,7 @@ def random_cut(random: Random, member: Member, height: int, width: int) -> Cut:
     places = i + np.arange(-NEIGHBORS, NEIGHBORS + 1)[:, None] * step + offsets
     slices = np.rint(places.ravel()).astype(int)
     weights = np.repeat(np.eye(CHANNELS, dtype=np.float32), count, axis=1) / np.float32(count)
-    center = np.arange(NEIGHBORS * count, (NEIGHBORS + 1) * count)
+    center = NEIGHBORS * count + np.flatnonzero(np.abs(offsets) <= step / 2)
     rows = np.rint(j + (np.arange(height) - height / 2) * pixel).astype(int)
     columns = np.rint(k + (np.arange(width) - width / 2) * pixel).astype(int)
     return Cut(slices, weights, center, rows, columns, pixel)
