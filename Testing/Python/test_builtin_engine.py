@@ -133,6 +133,15 @@ def test_no_spine_is_one_sentence(table: Table, array: NDArray) -> None:
     assert str(error.value).count(". ") == 0
 
 
+def test_a_short_axial_block_is_refused_with_what_to_do(table: Table, sagittal: tuple[Volume, LabelMap]) -> None:
+    """Five slices of 4 mm, as real axial blocks of a disc are."""
+    matrix = sagittal[0].ijk_to_ras @ np.diag([1.0, 4.0 / sagittal[0].spacing[1], 1.0, 1.0])
+    assert sagittal[0].shape[1] > 5
+    scan = Volume(np.random.default_rng(0).uniform(0, 500, (60, 5, 60)), matrix)
+    with pytest.raises(InputError, match=r"^This scan shows only 20 mm of the spine's length, .*a longer scan"):
+        ENGINE.segment(scan, "T2")
+
+
 def test_a_region_keeps_the_engine_from_looking_elsewhere(table: Table, sagittal: tuple[Volume, LabelMap]) -> None:
     scan, truth = sagittal
     points = np.array([center_of(truth, Structure(Kind.BODY, level)) for level in (Level.L3, Level.L4)])

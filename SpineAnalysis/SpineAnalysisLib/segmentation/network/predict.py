@@ -29,6 +29,10 @@ MARGIN_MM = np.array([9.0, 16.0, 16.0])
 LEAST_BODY_MM3 = 3000.0
 """Of vertebral bodies, for a scan to show a spine: less than two cervical bodies."""
 LEAST_LENGTH_MM = 20.0
+SHORT_MM = 45.0
+"""A scan that shows less of the spine's length holds no whole vertebra between two discs."""
+SHORT = ("This scan shows only {:.0f} mm of the spine's length, too little to tell vertebrae apart; give it together with "
+         "a longer scan of the same visit, or segment it elsewhere and pass the segmentation.")
 
 Allowed = Callable[[Volume], NDArray[np.bool_] | None]
 """A canonical grid -> (I, J, K) where the spine may be, ``None`` for everywhere."""
@@ -104,7 +108,8 @@ def _check_spine(found: NDArray[np.uint8], spine: NDArray[np.bool_], grid: Volum
     rows = np.flatnonzero(body.any(axis=(0, 2)))
     length = np.ptp(rows) * grid.spacing[1] if rows.size else 0.0
     if np.count_nonzero(body) * grid.voxel_volume < LEAST_BODY_MM3 or length < LEAST_LENGTH_MM:
-        raise InputError(NO_SPINE)
+        shown = grid.shape[1] * grid.spacing[1]
+        raise InputError(SHORT.format(shown) if shown < SHORT_MM else NO_SPINE)
 
 
 def _on_grid(mask: NDArray[np.bool_], coarse: Volume, seen: Volume) -> NDArray[np.bool_]:
