@@ -31,8 +31,8 @@ LEAST_BODY_MM3 = 3000.0
 LEAST_LENGTH_MM = 20.0
 SHORT_MM = 45.0
 """A scan that shows less of the spine's length holds no whole vertebra between two discs."""
-SHORT = ("This scan shows only {:.0f} mm of the spine's length, too little to tell vertebrae apart; give it together with "
-         "a longer scan of the same visit, or segment it elsewhere and pass the segmentation.")
+SHORT = ("This scan shows only {:.0f} mm of the spine's length, too little to tell vertebrae apart; give it together "
+         "with a longer scan of the same visit, or segment it elsewhere and pass the segmentation.")
 
 Allowed = Callable[[Volume], NDArray[np.bool_] | None]
 """A canonical grid -> (I, J, K) where the spine may be, ``None`` for everywhere."""
