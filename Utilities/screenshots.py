@@ -69,10 +69,15 @@ def panel_pictures(target: Path) -> None:
     rows = [ui.overviewTable.item(row, 0).text() for row in range(ui.overviewTable.rowCount)]
     ui.overviewTable.setCurrentCell(rows.index("L4-L5"), 1)
     workspace.panel_picture(frame, target / "panel_4_measure.png")
+    ui.symptomRootSelector.currentIndex = ui.symptomRootSelector.findData("L5")
+    workspace.settle()
     workspace.workspace_picture(frame, target / "panel.png")
     panel.turn_to(panel.REPORT)
     workspace.panel_picture(frame, target / "panel_5_report.png")
     workspace.use_dark_theme()
+    for label in (ui.helpLabel, ui.symptomNote):  # links take their color when they are read
+        text, label.text = label.text, ""
+        label.text = text
     panel.turn_to(panel.MEASURE)
     workspace.panel_picture(frame, target / "panel_dark.png", height=560)
 

@@ -298,11 +298,13 @@ def test_families_that_are_not_checked_are_not_measured(done):
 def test_own_limits_grade_and_say_so(done):
     table = done.ui.thresholdTable
     rows = done.texts(table)
-    row = next(i for i, r in enumerate(rows) if "Schönström" in r[0])
+    row = next(i for i, r in enumerate(rows) if "Schönström" in r[3])
     assert rows[row][2] == "75 mm²"
     table.item(row, 2).setText("60")
     done.settle()
     assert json.loads(done.parameters.limits) == {"schoenstroem_1985": [60.0]}
+    assert done.texts(table)[row][3] == "own"
+    assert "Schönström" in table.item(row, 2).toolTip()
     done.click(done.ui.measureButton)
     _, area = record(done, "canal_area", "L4-L5")
     grade = next(g for g in area.grades if g.rule == "schoenstroem_1985")
@@ -316,7 +318,7 @@ def test_own_limits_grade_and_say_so(done):
 @pytest.mark.parametrize("text", ["wide", "", "500"])
 def test_limits_that_make_no_sense_are_refused(done, text):
     table = done.ui.thresholdTable
-    row = next(i for i, r in enumerate(done.texts(table)) if "Bolender" in r[0])
+    row = next(i for i, r in enumerate(done.texts(table)) if "Bolender" in r[3])
     table.item(row, 2).setText(text)
     done.settle()
     assert done.parameters.limits == ""

@@ -1,5 +1,6 @@
 """The published cut-offs, and people's own limits in their place."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import qt
@@ -27,7 +28,7 @@ class Thresholds:
                                                 for i in range(len(rule.bands))]
         self._filled: Any = None
         table = self._ui.thresholdTable
-        for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
+        for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
                                        qt.QHeaderView.ResizeToContents)):
             table.horizontalHeader().setSectionResizeMode(column, mode)
         table.verticalHeader().setDefaultSectionSize(20)
@@ -72,12 +73,19 @@ class Thresholds:
 def _row(rule: Cutoff, index: int, own: list[float] | None) -> list[Cell]:
     band = rule.bands[index]
     limit = own[index] if own is not None and index < len(own) else band.limit
-    title = f"{definitions()[rule.key].title} ({rule.source.partition(',')[0]})"
+    title = definitions()[rule.key].title
     relation = "≥" if rule.more_is_worse else "<"
     unit = pretty_unit(rule.unit)
     changed = limit != band.limit
     tip = _("Published: {relation} {limit} {unit}, {source}").format(relation=relation, limit=f"{band.limit:g}",
                                                                       unit=unit, source=rule.source)
-    return [Cell(title, tip), Cell(f"{band.label} {relation}", tip, band.severity),
+    return [Cell(title, f"{title}\n{tip}"), Cell(f"{band.label} {relation}", tip, band.severity),
             Cell(f"{limit:g} {unit}".strip(), tip, Severity.MILD if changed else Severity.NORMAL, editable=True,
-                 bold=changed, right=True)]
+                 bold=changed, right=True),
+            Cell(_("own") if changed else _shortly(rule.source), tip)]
+
+
+def _shortly(source: str) -> str:
+    """First author (or first word) and year of a publication."""
+    year = re.search(r"\b(?:19|20)\d\d\b", source)
+    return " ".join([source.split()[0].rstrip(","), *([year[0]] if year is not None else [])])
