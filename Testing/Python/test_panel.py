@@ -152,6 +152,10 @@ def test_the_spine_views_come_and_go(done):
     done.ui.spineViewsCheck.click()
     done.settle()
     assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    done.panel.go_to(Level.L4)
+    at = done.session.walk.frame(done.session.s).origin
+    for view in ("Red", "Yellow", "Green"):
+        np.testing.assert_allclose(matrix(view)[:3, 3], at, atol=1e-3)
     done.ui.spineViewsCheck.click()
     done.settle()
     assert manager.layout == 27131

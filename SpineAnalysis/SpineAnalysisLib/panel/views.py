@@ -78,11 +78,15 @@ class SpineViews:
             node.SetFieldOfView(width * scale, height * scale, depth)
 
     def go(self, walk: Walk, across: Frame, along: Frame | None = None) -> None:
-        """Point the views; the sagittal one stays upright and shows the whole spine.
+        """Point the views; the sagittal one stays upright and shows the whole spine.  In the user's own layout, all
+        slice views go to the place, in the planes that they have.
 
         :param across: of the section across the canal; its axes also say where sagittal is.
         :param along: another plane for the sagittal view.
         """
+        if not self.shown:
+            slice_class = slicer.vtkMRMLSliceNode
+            slice_class.JumpAllSlices(slicer.mrmlScene, *across.origin.tolist(), slice_class.CenteredJumpSlice)
         axial, sagittal = _slice_node(AXIAL_VIEW), _slice_node(SAGITTAL_VIEW)
         if axial is not None:
             look_at(axial, across)
