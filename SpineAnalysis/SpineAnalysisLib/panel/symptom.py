@@ -21,7 +21,7 @@ class SymptomRow:
     def __init__(self, panel: "Panel") -> None:
         self._panel, self._ui, self._session = panel, panel.ui, panel.session
         ui = self._ui
-        ui.symptomRootSelector.addItem(_("none, or not known"), "")
+        ui.symptomRootSelector.addItem(_("none"), "")
         for root in ROOTS:
             ui.symptomRootSelector.addItem(root, root)
         for side, text in _SIDES.items():
