@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from SpineAnalysisLib.geometry.frames import Frame, Plane
 from SpineAnalysisLib.measurements import registry
 from SpineAnalysisLib.measurements.record import Geometry, Grade, Measurement, Quality, Severity, Table
 from SpineAnalysisLib.measurements.registry import Definition, Family, FamilyResult
-from SpineAnalysisLib.report.html import chosen_sections, level_severities
-from SpineAnalysisLib.report.pictures import house_style
-from SpineAnalysisLib.report.section import section_picture
+from SpineAnalysisLib.report.cards import ranked
+from SpineAnalysisLib.report.planes import section_at
+from SpineAnalysisLib.report.section import section_pictures
 from SpineAnalysisLib.spine import MotionSegment, Spine, Vertebra
 from SpineAnalysisLib.volume import LabelMap, Volume
 
@@ -182,28 +183,22 @@ class Cells(HTMLParser):
 
 
 def pictures_of(page):
-    return [base64.b64decode(data).decode() for data in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", page)]
+    return [unquote(data) for data in re.findall(r"data:image/svg\+xml,([^\"]+)", page)]
 
 
 def drawn(svg):
-    """Size of the picture in its own units, its pixels as displayed, and the points of every named path."""
-    size = [float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()]
-    pixels = embedded_pixels(svg)
-    paths = {}
-    for name, path in re.findall(r'<g id="(canal_\w+)">\s*<path d="([^"]+)"', svg):
-        numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*", path)]
-        paths[name] = np.array(numbers).reshape(-1, 2)
-    return size, pixels, paths
+    """Size of the picture in its own units, its pixels as displayed, and the points of every named line."""
+    size = [float(n) for n in re.search(r"viewBox='0 0 (\d+) (\d+)'", svg).groups()]
+    paths = {name: np.array([[float(n) for n in point.split(",")] for point in points.split()])
+             for name, points in re.findall(r"<polyline class='(\w+)' points='([^']+)'", svg)}
+    return size, embedded_pixels(svg), paths
 
 
 def embedded_pixels(svg):
     """Gray values of the first embedded picture, top row first as displayed."""
     image = pytest.importorskip("PIL.Image")
-    tag = re.search(r"<image[^>]*>", svg)[0]
-    data = re.search(r"data:image/png;base64,\s*([\w+/=\s]+)", tag)[1]
-    pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
-    upside_down = float(re.search(r'transform="matrix\(([^)]*)\)', tag)[1].split()[3]) < 0
-    return pixels[::-1] if upside_down else pixels
+    data = re.search(r"data:image/jpeg;base64,([\w+/=]+)", svg)[1]
+    return np.asarray(image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
 
 
 def inside(points, shape, size):
@@ -216,7 +211,6 @@ def inside(points, shape, size):
 
 
 def section_svg(analysis):
-    section = chosen_sections(analysis.measurements, level_severities(analysis.measurements))[0]
-    with house_style():
-        made = section_picture(analysis.spine, section, registry.definitions())
-    return base64.b64decode(made.uri.partition(",")[2]).decode()
+    section = section_at(ranked(analysis.measurements)[0], analysis.measurements)
+    made = section_pictures(analysis.spine, section, registry.definitions())[0]
+    return unquote(made.picture.uri.partition(",")[2])

@@ -14,13 +14,23 @@ from SpineAnalysisLib.measurements import registry
 from SpineAnalysisLib.measurements.record import Grade, Quality, Severity
 from SpineAnalysisLib.measurements.registry import definitions, families
 from SpineAnalysisLib.phantoms.presets import preset
-from SpineAnalysisLib.report.html import MAX_SECTIONS, chosen_sections, level_severities, render_report, write_report
+from SpineAnalysisLib.report import views
+from SpineAnalysisLib.report.cards import MOST_OPEN, cards_of
+from SpineAnalysisLib.report.curvatures import is_curve
+from SpineAnalysisLib.report.html import render_report, write_report
+from SpineAnalysisLib.report.tables import References
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_family():
     with one_family():
         yield
+
+
+@pytest.fixture
+def _without_3d(monkeypatch):
+    """Faster."""
+    monkeypatch.setattr(views, "render", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +67,14 @@ def test_every_grade_names_its_source(analysis, page):
     assert "Canal area: stenosis, &lt; 75 mm²" in page
 
 
+@pytest.mark.usefixtures("_without_3d")
 def test_provisional_levels_are_told_by_their_places(analysis):
     spine = replace(analysis.spine, provisional=True)
     naming = Naming(spine.labels, Source.SEGMENTATION, provisional=True)
     page = render_report(replace(analysis, spine=spine, naming=naming))
     lowest, above = str(spine.vertebrae[-1].level), str(spine.vertebrae[-2].level)
-    assert f'<th scope="row">{lowest} (1 from below)</th>' in page
-    assert f'<th scope="row">{above}-{lowest} (2-1 from below)</th>' in page
+    assert f'<th scope="row"><a href="#level-s1">{lowest} (1 from below)</a></th>' in page
+    assert f'<th scope="row"><a href="#level-l5-s1">{above}-{lowest} (2-1 from below)</a></th>' in page
     assert "provisional; counted from below: " in page
     assert "(1 from below)" not in render_report(analysis)
 
@@ -90,6 +101,7 @@ def test_footnotes_explain_flags_and_quality(page):
     assert "Not in view." in text
 
 
+@pytest.mark.usefixtures("_without_3d")
 def test_what_holds_for_all_values_is_said_once(analysis):
     flagged = [replace(m, quality=Quality.LIMITED, flags=("coarse_voxels", *m.flags)) for m in analysis.measurements]
     text = " ".join("".join(Cells(render_report(replace(analysis, measurements=tuple(flagged)))).visible).split())
@@ -100,12 +112,12 @@ def test_what_holds_for_all_values_is_said_once(analysis):
 def test_needs_nothing_from_outside(page):
     assert "<script" not in page
     assert "@import" not in page
-    assert "url(" not in page
+    assert "url(" not in re.sub(r'"data:[^"]*"', "", page)
     for tag, name, value in Cells(page).attributes:
         if name in ("src", "href", "srcset", "data", "action"):
             assert value.startswith(("data:", "#")), (tag, name, value[:80])
     for svg in pictures_of(page):
-        assert not re.search(r"""(?:href|src)=["'](?!#|data:)""", svg)
+        assert not re.search(r"""(?:href|src)=["'](?!#|data:)|url\((?!#)""", svg)
 
 
 def test_every_picture_has_words(page):
@@ -114,6 +126,7 @@ def test_every_picture_has_words(page):
     assert all(len(text) > 40 for text in texts)
 
 
+@pytest.mark.usefixtures("_without_3d")
 def test_hostile_text_is_only_text(analysis):
     evil = '<img src=x onerror="alert(1)">'
     grade = Grade(evil, evil, evil, Severity.MILD)
@@ -131,25 +144,45 @@ def test_same_analysis_same_bytes(analysis, page, tmp_path):
     assert (tmp_path / "report.html").read_bytes() == page.encode()
 
 
-def test_worst_level_comes_first_and_normal_ones_are_left_out(analysis):
-    chosen = chosen_sections(analysis.measurements, level_severities(analysis.measurements))
-    assert [str(s.level) for s in chosen] == ["L4-L5"]
-    assert {m.key for m in chosen[0].inside} == {"canal_area", "canal_ap_diameter"}
-    calm = [replace(m, grades=()) for m in analysis.measurements]
-    assert [str(s.level) for s in chosen_sections(calm, level_severities(calm))] == ["L4-L5"]
+def test_worst_level_comes_first_and_normal_ones_open_on_a_click(analysis):
+    first, others, _ = cards_of(analysis, References())
+    assert [card.level for card in first] == ["L4-L5"]
+    assert {number.cell.key for number in first[0].graded} == {"canal_area"}
+    assert [card.level for card in others] == ["L1", "L1-L2", "L2", "L2-L3", "L3", "L3-L4", "L4", "L5", "L5-S1", "S1"]
+    calm = replace(analysis, measurements=tuple(replace(m, grades=()) for m in analysis.measurements))
+    assert [card.level for card in cards_of(calm, References())[0]] == ["L4-L5"]
 
 
+@pytest.mark.usefixtures("_without_3d")
 def test_many_abnormal_levels_are_capped(analysis):
     grave = Grade("stenosis", "< 300 mm2", "Somebody 2000", Severity.SEVERE)
     bad = [replace(m, grades=(grave,)) if m.key == "canal_area" else m for m in analysis.measurements]
-    chosen = chosen_sections(bad, level_severities(bad))
-    assert len(chosen) == 11
-    assert [str(s.level) for s in chosen[:6]] == ["L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1", "L1"]
     page = render_report(replace(analysis, measurements=tuple(bad)))
-    assert page.count('class="card"') == MAX_SECTIONS
-    assert "5 more abnormal levels are in the tables" in page
+    assert re.findall(r'<article class="card" id="level-([^"]*)"', page) == [
+        "l1-l2", "l2-l3", "l3-l4", "l4-l5", "l5-s1", "l1"]
+    assert page.count('<article class="card"') == MOST_OPEN
+    assert page.count('<details class="level"') == 5
 
 
+def _check_planes(analysis):
+    """No value without a plane and a picture: in the card of its level, or among the curves."""
+    opened, others, _ = cards_of(analysis, References())
+    cells = 0
+    for card in (*opened, *others):
+        letters = {plate.letter: plate for plate in (*card.leading, *card.further)}
+        for number in (*card.graded, *card.numbers):
+            if number.cell.value is not None:
+                cells += 1
+                assert number.plates, (card.level, number.name)
+                assert set(number.plates) <= set(letters)
+    assert cells == sum(m.value is not None and not is_curve(m) for m in analysis.measurements)
+
+
+def test_every_number_has_a_picture_of_its_plane(analysis):
+    _check_planes(analysis)
+
+
+@pytest.mark.usefixtures("_without_3d")
 def test_report_of_a_measured_phantom(monkeypatch):
     """The whole way, with the families as they are."""
     monkeypatch.setattr(registry, "families", families)
@@ -160,7 +193,11 @@ def test_report_of_a_measured_phantom(monkeypatch):
     page = render_report(measured)
     text = " ".join(" ".join(Cells(page).visible).split())
     assert "L4-L5: severe central stenosis" in text
-    assert re.findall("<h3>([^<]*)</h3>", page)[0] == "L4-L5"
+    assert re.findall(r'<article class="card" id="level-([^"]*)"', page)[0] == "l4-l5"
+    values = [m for m in measured.measurements if m.value is not None]
+    assert len(values) > 250
+    _check_planes(measured)
+    assert len(page) < 3e6
     assert all(definition.title in text for definition in definitions().values()
                if any(m.key == definition.key and m.value is not None for m in measured.measurements))
     size, pixels, paths = drawn(section_svg(measured))

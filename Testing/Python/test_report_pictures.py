@@ -13,10 +13,11 @@ from SpineAnalysisLib.measurements.record import Geometry
 from SpineAnalysisLib.report import views
 from SpineAnalysisLib.report.html import render_report
 from SpineAnalysisLib.report.pictures import spread
+from SpineAnalysisLib.report.planes import section_at
 from SpineAnalysisLib.report.profile import cutoff_lines
 from SpineAnalysisLib.report.reformat import SagittalSurface, sample_image, sample_labels
 from SpineAnalysisLib.report.rendering import View, render, surface_of
-from SpineAnalysisLib.report.section import FIELD_MM, section_at
+from SpineAnalysisLib.report.section import FIELD_MM
 from SpineAnalysisLib.volume import Volume
 
 
@@ -52,16 +53,18 @@ def test_diameters_of_other_planes_are_drawn_dashed(analysis):
     up, line = np.array([0.0, 0.0, 4.0]), diameter.geometry.points_RAS
     lifted = Geometry("line", line + up, frame_at(line.mean(axis=0) + up))
     section = section_at(area.level, [area, replace(diameter, geometry=lifted)])
-    assert [m.key for m in section.inside] == ["canal_area"]
-    assert [m.key for m in section.beside] == ["canal_ap_diameter"]
-    far = Geometry("line", line + 10 * up, lifted.frame)
+    assert [s.record.key for s in section.inside] == ["canal_area"]
+    assert [s.record.key for s in section.beside] == ["canal_ap_diameter"]
+    far = Geometry("line", line + 10 * up, frame_at(line.mean(axis=0) + 10 * up))
     assert section_at(area.level, [area, replace(diameter, geometry=far)]).beside == ()
 
 
 def test_ratios_are_not_drawn_as_if_they_were_lengths(analysis):
     area, diameter = (m for m in analysis.measurements if str(m.level) == "L4-L5" and m.geometry is not None)
     share = replace(diameter, value=17.0, unit="%")
-    assert [m.key for m in section_at(area.level, [area, share]).inside] == ["canal_area"]
+    section = section_at(area.level, [area, share])
+    assert [s.record.key for s in section.inside] == ["canal_area"]
+    assert section.told == (area, share)
 
 
 def test_names_that_would_overlap_are_spread():
@@ -105,10 +108,11 @@ def test_profile_draws_the_limits_where_they_were_applied(analysis):
     assert lines[0].start < table.marks["L1"] < table.marks["S1"] < lines[0].end
 
 
-def test_without_a_scan_the_labels_are_drawn():
+def test_without_a_scan_the_labels_are_drawn(monkeypatch):
+    monkeypatch.setattr(views, "render", lambda *_: None)
     page = render_report(synthetic_analysis(with_image=False))
     assert "none; measured on the segmentation alone" in page
-    assert "Cross-section of the segmentation at L4-L5" in page
+    assert "Spinal canal: axial section of the segmentation at L4-L5" in page
 
 
 def test_without_graphics_the_report_is_still_written(analysis, monkeypatch):

@@ -79,9 +79,12 @@ def sagittal_angle(upper: Plane, lower: Plane, right: FloatArray) -> float:
 def _angle(upper: Plane, lower: Plane, view: Frame) -> Geometry:
     """Three points: along the upper plane, where arms of both meet, and along the lower plane.
 
+    The arms are where the planes cross the view, so that the angle on a picture is the one that was measured.
+
     :param view: its R axis runs along the planes, seen from where they are looked at.
     """
-    arms = [unit(view.right - (view.right @ plane.normal) * plane.normal) for plane in (upper, lower)]
+    crossings = [unit(np.cross(plane.normal, view.superior)) for plane in (upper, lower)]
+    arms = [np.sign(float(arm @ view.right)) * arm for arm in crossings]
     middle = (upper.origin + lower.origin) / 2.0
     points = np.stack([middle + ARM_MM * arms[0], middle, middle + ARM_MM * arms[1]])
     return Geometry("angle", points, view.at(middle))

@@ -18,7 +18,7 @@ from .cutoffs import fitting
 from .flags import NEAR_CUTOFF, quality_of
 from .profiles import reference, slab, smooth, value_at
 from .record import Geometry, Measurement, Table
-from .registry import Definition, Family, FamilyResult
+from .registry import SOFT_HU, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 
@@ -285,4 +285,5 @@ def _profile_table(spine: Spine, tubes: list[Profile]) -> Iterator[Table]:
                 spine.centerline.position(s))
 
 
-FAMILY = Family("canal", "Spinal canal and cord", tuple(_definitions()), compute, DEFAULTS, order=10, chapter="Canal")
+FAMILY = Family("canal", "Spinal canal and cord", tuple(_definitions()), compute, DEFAULTS,
+                order=10, chapter="Canal", window_HU=SOFT_HU)

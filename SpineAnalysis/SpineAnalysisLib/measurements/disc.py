@@ -13,7 +13,7 @@ from .bone import graded, sagittal, spine_flags
 from .disc_space import DiscSpace, FloatArray, disc_label, disc_spaces
 from .flags import quality_of
 from .record import Geometry, Measurement
-from .registry import Definition, Family, FamilyResult
+from .registry import SOFT_HU, Definition, Family, FamilyResult
 
 PLACES = ("anterior", "middle", "posterior")
 VOLUME_SHARE = 0.1
@@ -75,14 +75,10 @@ def _wedge(space: DiscSpace, flags: tuple[str, ...], settings: Mapping[str, Any]
     above, below, frame = space.above.plane, space.below.plane, space.frame
     angle = sagittal_angle(above, below, frame.right)
     spread = float(np.degrees(np.hypot(space.above.tilt_deviation[1], space.below.tilt_deviation[1])))
-    arms = np.stack([_arm(frame.anterior, plane.normal) for plane in (above, below)])
+    arms = np.stack([unit(np.cross(plane.normal, frame.right)) for plane in (above, below)])
     points = np.stack([frame.origin + ARM_MM * arms[0], frame.origin, frame.origin + ARM_MM * arms[1]])
     return graded("disc_wedge_angle", space.motion.segment, angle, "deg", spread, flags,
                   Geometry("angle", points, sagittal(frame, frame.origin)), settings)
-
-
-def _arm(forward: FloatArray, normal: FloatArray) -> FloatArray:
-    return unit(forward - (forward @ normal) * normal)
 
 
 def _volume(spine: Spine, space: DiscSpace, flags: tuple[str, ...], settings: Mapping[str, Any]
@@ -99,4 +95,5 @@ def _volume(spine: Spine, space: DiscSpace, flags: tuple[str, ...], settings: Ma
                  (*flags, "disc_derived") if derived else flags, center, settings)
 
 
-FAMILY = Family("disc", "Discs", tuple(_definitions()), compute, order=20, chapter="Disc")
+FAMILY = Family("disc", "Discs", tuple(_definitions()), compute,
+                order=20, chapter="Disc", window_HU=SOFT_HU)

@@ -17,7 +17,7 @@ from .evenness import EvenScan, even
 from .flags import NEAR_CUTOFF, quality_of
 from .pfirrmann import GRADES, expected_heights, grade_probabilities, signal_ratios
 from .record import Geometry, Grade, Measurement, Severity
-from .registry import Definition, Family, FamilyResult
+from .registry import SOFT_HU, Definition, Family, FamilyResult
 
 PFIRRMANN = "Pfirrmann et al., Spine 2001;26:1873-1878"
 NUCLEUS_SHARE = 0.5
@@ -179,4 +179,5 @@ def _desiccation(nuclei: list[Nucleus], fluid: FreeFluid | None, common: tuple[s
                           flags, (), _drawn(nucleus), scan)
 
 
-FAMILY = Family("disc_signal", "Signal of the discs", DEFINITIONS, compute, order=21, chapter="Disc")
+FAMILY = Family("disc_signal", "Signal of the discs", DEFINITIONS, compute,
+                order=21, chapter="Disc", window_HU=SOFT_HU)

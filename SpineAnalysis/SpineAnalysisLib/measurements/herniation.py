@@ -19,7 +19,7 @@ from .displaced import BULGE, EXTRUSION, NONE, PROTRUSION, SEQUESTRATION, TYPES,
 from .flags import NEAR_CUTOFF, quality_of
 from .profiles import value_at
 from .record import Geometry, Grade, Measurement, Severity
-from .registry import Definition, Family, FamilyResult
+from .registry import SOFT_HU, Definition, Family, FamilyResult
 
 FARDON = "Fardon et al., Spine J 2014;14:2525-2545"
 MSU = "Mysliwiec et al., Eur Spine J 2010;19:1087-1093"
@@ -234,4 +234,5 @@ def _nearest(mask: Volume, points: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(mask.array[tuple(np.moveaxis(index, -1, 0))] & inside)
 
 
-FAMILY = Family("herniation", "Bulging and herniation", DEFINITIONS, compute, order=22, chapter="Bulge")
+FAMILY = Family("herniation", "Bulging and herniation", DEFINITIONS, compute,
+                order=22, chapter="Bulge", window_HU=SOFT_HU)

@@ -15,7 +15,7 @@ from .bone import spine_flags
 from .evenness import EvenScan, even
 from .flags import quality_of
 from .record import Geometry, Measurement
-from .registry import Definition, Family, FamilyResult
+from .registry import SOFT_HU, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -203,4 +203,5 @@ def _asymmetry(name: str, motion: MotionSegment, right: Cut, left: Cut, flags: t
                        _outline(right if value > 0 else left, motion))
 
 
-FAMILY = Family("muscle", "Muscles beside the spine", tuple(_definitions()), compute, order=60, chapter="Muscle")
+FAMILY = Family("muscle", "Muscles beside the spine", tuple(_definitions()), compute,
+                order=60, chapter="Muscle", window_HU=SOFT_HU)

@@ -49,11 +49,16 @@ class FamilyResult:
     tables: tuple[Table, ...] = ()
 
 
+BONE_HU, SOFT_HU = (-180.0, 420.0), (-150.0, 250.0)
+"""What is black and what is white on pictures of CT: wide enough for bone and canal; for muscles, discs and the sac."""
+
+
 @dataclass(frozen=True)
 class Family:
     """:param compute: ``(spine, parameters, progress)`` to results; ``parameters`` override ``defaults``.
 
     :param chapter: one short word for an overview, which several families may share.
+    :param window_HU: how CT is shown in its pictures.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     order: int = 100
     chapter: str = ""
+    window_HU: tuple[float, float] = BONE_HU
 
 
 @cache

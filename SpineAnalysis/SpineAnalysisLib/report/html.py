@@ -1,7 +1,6 @@
 """The report: one self-contained HTML file for people."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,23 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..analysis import Analysis
-from ..anatomy import Level, Segment
 from ..labeling.naming import from_below
 from ..measurements import registry
-from ..measurements.record import Measurement, Severity
+from ..measurements.record import Severity
 from ..spine import Spine
+from .cards import MOST_OPEN, anchor, cards_of, level_severities, ranked
+from .curvatures import curvature_pictures
 from .pictures import TONES, Picture, house_style
+from .planes import section_at
 from .profile import profile_picture
 from .reformat import SagittalSurface
 from .sagittal import sagittal_picture
-from .section import Section, section_at, section_picture
-from .tables import Cell, FamilySection, Footnotes, References, cell, family_section, level_order
+from .section import section_pictures
+from .tables import FamilySection, References, family_section
 from .views import rendered_picture
 from .wording import pretty_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_SECTIONS = 6
 LEADING_DOUBTS = 2
 
 LIMITS = (
@@ -34,16 +34,6 @@ LIMITS = (
     "canal need not cause symptoms.",
     "Imaging is one part of an assessment; history and examination are not known here.",
 )
-
-
-@dataclass(frozen=True)
-class SectionCard:
-    """One abnormal level: its picture and its numbers."""
-
-    level: str
-    picture: Picture
-    caption: str
-    numbers: tuple[tuple[str, Cell], ...]
 
 
 def write_report(analysis: Analysis, path: str | Path, *, title: str = "Spine analysis") -> None:
@@ -62,6 +52,7 @@ def render_report(analysis: Analysis, *, title: str = "Spine analysis") -> str:
                               trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters["pretty"] = pretty_text
     environment.filters["placed"] = placed_by(analysis.spine)
+    environment.filters["anchor"] = anchor
     return environment.get_template("report.html.j2").render(_context(analysis, title))
 
 
@@ -80,20 +71,20 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
     spine, references = analysis.spine, References()
     severities = level_severities(analysis.measurements)
     surface = SagittalSurface.of(spine)
-    sections = chosen_sections(analysis.measurements, severities)
     by_name = {str(level): severity for level, severity in severities.items()}
     with house_style():
         pictures = {"sagittal": sagittal_picture(spine, surface, severities),
                     "views": rendered_picture(spine, surface, severities),
                     "profiles": [profile_picture(table, analysis.measurements, by_name)
-                                 for table in analysis.tables if table.key.endswith("_profile")]}
-        cards, footnotes = _cards(spine, sections[:MAX_SECTIONS], analysis.measurements, references)
+                                 for table in analysis.tables if table.key.endswith("_profile")],
+                    "curvatures": curvature_pictures(spine, analysis.measurements, registry.definitions())}
+    cards, others, footnotes = cards_of(analysis, references)
     families = [section for family in registry.families()
                 if (section := family_section(family, analysis.measurements, references)) is not None]
     return {"title": title, "facts": _facts(analysis), "findings": analysis.findings,
             "explanations": analysis.explanations, "doubts": analysis.doubts,
-            "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "card_footnotes": footnotes,
-            "abnormal": any(severities.values()), "unpictured": len(sections) - len(cards), "families": families,
+            "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "others": others,
+            "card_footnotes": footnotes, "abnormal": any(card.severity for card in cards), "families": families,
             "methods": _methods(families, references), "references": references.listed(),
             "provenance": list(flattened(analysis.provenance)),
             "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
@@ -105,51 +96,10 @@ def key_pictures(analysis: Analysis) -> list[tuple[str, Picture]]:
     severities = level_severities(measurements)
     with house_style():
         whole = sagittal_picture(spine, SagittalSurface.of(spine), severities)
-        return [("spine", whole), *((str(section.level), section_picture(spine, section, registry.definitions()))
-                                    for section in chosen_sections(measurements, severities)[:MAX_SECTIONS])]
-
-
-def level_severities(measurements: Sequence[Measurement]) -> dict[Level | Segment, Severity]:
-    """Worst grade of each level, head to foot."""
-    worst: dict[Level | Segment, Severity] = {}
-    for m in measurements:
-        if m.level is not None:
-            worst[m.level] = max(m.severity, worst.get(m.level, Severity.NORMAL))
-    return dict(sorted(worst.items(), key=lambda item: level_order(item[0])))
-
-
-def chosen_sections(measurements: Sequence[Measurement],
-                    severities: Mapping[Level | Segment, Severity]) -> list[Section]:
-    """Planes worth a picture: of the abnormal levels, the worst first; of a normal spine, the narrowest one."""
-    found = [section for level in severities if (section := section_at(level, measurements)) is not None]
-
-    def badness(section: Section) -> tuple[int, bool, int]:
-        total = sum(m.severity for m in measurements if m.level == section.level)
-        return -severities[section.level], isinstance(section.level, Level), -total
-
-    abnormal = [section for section in found if severities[section.level] > Severity.NORMAL]
-    return sorted(abnormal, key=badness) or sorted(found, key=_width)[:1]
-
-
-def _width(section: Section) -> tuple[bool, float]:
-    """Orders normal sections: discs, where canals narrow, before vertebrae, and small before large."""
-    return isinstance(section.level, Level), section.leading.value or 0.0
-
-
-def _cards(spine: Spine, sections: Sequence[Section], measurements: Sequence[Measurement],
-           references: References) -> tuple[list[SectionCard], Footnotes]:
-    definitions = registry.definitions()
-    order = {key: place for place, key in enumerate(definitions)}
-    levels = {section.level for section in sections}
-    shown = sorted((m for m in measurements if m.level in levels), key=lambda m: (order[m.key], m.side or ""))
-    footnotes = Footnotes(shown)
-    cards = []
-    for section in sections:
-        numbers = tuple((definitions[m.key].title + (f", {m.side}" if m.side else ""),
-                         cell(m, definitions[m.key], references, footnotes)) for m in shown if m.level == section.level)
-        cards.append(SectionCard(str(section.level), section_picture(spine, section, definitions),
-                                 f"Plane of measurement: {definitions[section.leading.key].title}.", numbers))
-    return cards, footnotes
+    worst = [section_at(place, measurements) for place in ranked(measurements)
+             if place is not None and severities[place] > Severity.NORMAL][:MOST_OPEN]
+    return [("spine", whole), *((f"{section.level}, {section.title}", made.picture) for section in worst if section
+                                for made in section_pictures(spine, section, registry.definitions())[:1])]
 
 
 _ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}

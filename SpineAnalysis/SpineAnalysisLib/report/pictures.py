@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,9 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..measurements.record import Severity
+from ..measurements.registry import BONE_HU
 from ..spine import Contrast
+
+Pixels = NDArray[np.uint8]
 
 INK = "#1f2933"
 MUTED = "#66727f"
@@ -24,10 +29,6 @@ PAPER = "#ffffff"
 
 _LINE_IN = 0.16
 """Names closer than this would overlap."""
-
-CT_WINDOW_HU = (-180.0, 420.0)
-"""Wide enough for bone and canal in one picture."""
-
 
 @dataclass(frozen=True)
 class Tone:
@@ -54,6 +55,11 @@ _STYLE = {
     "legend.frameon": False, "figure.facecolor": PAPER, "image.composite_image": False,
 }
 
+_ESCAPED = {ord(character): f"%{ord(character):02X}" for character in '%#<>"&\n'}
+_NEEDLESS = re.compile(r"(?<![\d.])([1-9]\d*\.\d\d)\d+")
+"""Decimals of a point's place that nobody sees; factors below one keep theirs."""
+_PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
+_QUALITY = 86
 _RASTER_DPI = 192.0  # twice that of a page on a screen
 _PIXELATED = b'style="image-rendering:crisp-edges;image-rendering:pixelated"'
 """Written by matplotlib to pictures that it does not resample itself; browsers enlarge more smoothly without."""
@@ -63,7 +69,7 @@ _PIXELATED = b'style="image-rendering:crisp-edges;image-rendering:pixelated"'
 class Picture:
     """:param uri: ``data:`` address; :param alt: what it shows, for those who cannot see it.
 
-    :param figure: what was drawn, for other formats than the page's.
+    :param pixels: (rows, columns, 3) RGB, finer than on the page, for other formats than the page's.
     :param orientation: the patient's sides at the picture's right and lower edge (as "P", "I"); empty where mixed.
     """
 
@@ -71,16 +77,8 @@ class Picture:
     alt: str
     width_px: int
     height_px: int
-    figure: Figure = field(repr=False, compare=False)
+    pixels: Callable[[], Pixels] = field(repr=False, compare=False)
     orientation: tuple[str, str] = ("", "")
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """(rows, columns, 3) RGB, twice as fine as on the page."""
-        with house_style():
-            canvas = FigureCanvasAgg(self.figure)
-            self.figure.set_dpi(_RASTER_DPI)
-            canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 @contextmanager
@@ -96,10 +94,38 @@ def picture(figure: Figure, alt: str, orientation: tuple[str, str] = ("", "")) -
     """The figure as SVG that is the same byte for byte whenever it is drawn."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue().replace(_PIXELATED, b"")
-    uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+    svg = _NEEDLESS.sub(r"\1", buffer.getvalue().replace(_PIXELATED, b"").decode("utf-8"))
+    svg = _PNG.sub(_as_jpeg, svg)
     width, height = figure.get_size_inches() * 96.0
-    return Picture(uri, alt, round(width), round(height), figure, orientation)
+    return Picture(svg_uri(svg), alt, round(width), round(height), lambda: _pixels(figure), orientation)
+
+
+def svg_uri(svg: str) -> str:
+    """The picture as a ``data:`` address that any attribute of a page can hold."""
+    return "data:image/svg+xml," + svg.encode("ascii", "xmlcharrefreplace").decode("ascii").translate(_ESCAPED)
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """(H, W) gray or (H, W, 3) RGB values, top row first, as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _as_jpeg(png: re.Match[str]) -> str:
+    """An embedded picture, opaque as all of them are, in a tenth of the bytes."""
+    with Image.open(io.BytesIO(base64.b64decode(png[1]))) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    gray = bool((pixels == pixels[..., :1]).all())
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels[..., 0].copy() if gray else pixels)).decode("ascii")
+
+
+def _pixels(figure: Figure) -> Pixels:
+    with house_style():
+        canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(_RASTER_DPI)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def bare_axes(figure: Figure, left: float, right: float, bottom: float, top: float) -> Axes:
@@ -117,14 +143,20 @@ def show_scan(axes: Axes, values: NDArray[np.floating], contrast: Contrast | Non
 
     :param values: (H, W) lower row first, NaN outside.
     """
-    low, high = _display_window(values[np.isfinite(values)], contrast)
-    axes.imshow(np.nan_to_num(values, nan=low), extent=(*axes.get_xlim(), *axes.get_ylim()), origin="lower",
-                cmap="gray", vmin=low, vmax=high, interpolation="none")
+    axes.imshow(grays(values, contrast, BONE_HU), extent=(*axes.get_xlim(), *axes.get_ylim()), origin="lower",
+                cmap="gray", vmin=0, vmax=255, interpolation="none")
 
 
-def _display_window(values: NDArray[np.floating], contrast: Contrast | None) -> tuple[float, float]:
-    if contrast == "CT":
-        return CT_WINDOW_HU
+def grays(values: NDArray[np.floating], contrast: Contrast | None, window_HU: tuple[float, float]) -> Pixels:
+    """Intensities (NaN outside the scan) as 0..255.
+
+    :param window_HU: what is black and what is white on CT; on MR that follows from the values.
+    """
+    low, high = window_HU if contrast == "CT" else _display_window(values[np.isfinite(values)])
+    return np.round(255.0 * np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0.0, 1.0)).astype(np.uint8)
+
+
+def _display_window(values: NDArray[np.floating]) -> tuple[float, float]:
     if values.size == 0:
         return 0.0, 1.0
     low, high = np.percentile(values, (1.0, 99.3))

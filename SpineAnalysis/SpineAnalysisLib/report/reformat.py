@@ -9,6 +9,7 @@ from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
 from ..anatomy import Structure
 from ..geometry.frames import Frame, unit
 from ..spine import MotionSegment, Spine, Vertebra
+from ..terminology import color_of
 from ..volume import LabelMap, Volume
 
 FloatArray = NDArray[np.floating]
@@ -16,6 +17,8 @@ FloatArray = NDArray[np.floating]
 _UPRIGHT = 0.64
 """Cosine (of 50 degrees) within which a spine runs along the patient's own axis and is shown upright."""
 
+_PALE = 0.55
+"""How strong colors of structures are on white, 0..1."""
 _TO_CANAL_MM = 25.0
 """From a body's center back to the canal, where the centerline does not reach it."""
 
@@ -64,10 +67,48 @@ class SagittalSurface:
         """(..., 2) A and S of points, seen from the side."""
         return self.frame.to_frame(points_RAS)[..., 1:]
 
+    @property
+    def across(self) -> FloatArray:
+        """(3,) RAS direction of the picture's first coordinate."""
+        return self.frame.anterior
+
     def offset(self, points_RAS: FloatArray) -> FloatArray:
         """(...) distance of points to the patient's right of the surface, along R, mm."""
         place = self.frame.to_frame(points_RAS)
         return place[..., 0] - self.lateral(place[..., 1], place[..., 2])
+
+
+@dataclass(frozen=True, eq=False)
+class CoronalSurface:
+    """The surface through vertebral bodies, curved only forward and back; seen along A it looks like a coronal slice.
+
+    :param heights: (K,) ascending S of the vertebrae; :param fronts: (K,) A of the bodies' centers.
+    """
+
+    frame: Frame
+    heights: FloatArray
+    fronts: FloatArray
+
+    @staticmethod
+    def of(spine: Spine) -> "CoronalSurface":
+        """The surface of a spine with at least one vertebra."""
+        frame = _upright_frame(spine)
+        bodies = frame.to_frame(np.array([v.frame.origin for v in spine.vertebrae]))
+        order = np.argsort(bodies[:, 2])
+        return CoronalSurface(frame, bodies[order, 2], bodies[order, 1])
+
+    @property
+    def across(self) -> FloatArray:
+        """(3,) RAS direction of the picture's first coordinate."""
+        return self.frame.right
+
+    def to_ras(self, right: FloatArray, height: FloatArray) -> FloatArray:
+        """(..., 3) points of the surface at picture coordinates."""
+        return self.frame.to_ras(np.stack([right, np.interp(height, self.heights, self.fronts), height], axis=-1))
+
+    def to_picture(self, points_RAS: FloatArray) -> FloatArray:
+        """(..., 2) R and S of points, seen from the front."""
+        return self.frame.to_frame(points_RAS)[..., ::2]
 
 
 def _upright_frame(spine: Spine) -> Frame:
@@ -126,6 +167,18 @@ def regions(sampled: NDArray, labels: LabelMap, rows: FloatArray, columns: Float
         if min(field.shape) > 1:
             found.append(Region(labels.structures[value], field, rows[down], columns[across]))
     return found
+
+
+def colors_of_labels(labels: LabelMap, points_RAS: FloatArray, step_mm: float) -> NDArray[np.uint8]:
+    """(H, W, 3) the structures' colors, pale on white, at (H, W, 3) points that lie this far apart."""
+    rows, columns = (np.arange(n) * step_mm for n in points_RAS.shape[:2])
+    image = np.full((*points_RAS.shape[:2], 3), 255.0)
+    for region in regions(sample_labels(labels, points_RAS), labels, rows, columns):
+        window = np.ix_(np.rint(region.rows / step_mm).astype(int), np.rint(region.columns / step_mm).astype(int))
+        part = image[window]
+        part[region.field > 0.5] = 255.0 * (1.0 - _PALE * (1.0 - np.array(color_of(region.structure))))
+        image[window] = part
+    return image.astype(np.uint8)
 
 
 def named_vertebrae(spine: Spine) -> tuple[Vertebra, ...]:

@@ -1,180 +1,226 @@
-"""The cross-section pictures: one measurement's plane through the scan, with what was measured drawn into it."""
+"""The pictures of planes: a slice through the scan where something was measured, with what was measured on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..anatomy import Level, Segment
+from ..anatomy import Segment, Side
 from ..geometry.frames import Frame
-from ..measurements import registry
-from ..measurements.record import Measurement
 from ..measurements.registry import Definition
-from ..spine import Scan, Spine
-from ..terminology import color_of
-from .pictures import INK, PAPER, TONES, Picture, bare_axes, outline, picture, scale_bar, show_scan
-from .reformat import regions, sample_image, sample_labels
+from ..spine import SHOWN, Scan, Spine
+from .pictures import MUTED, PAPER, TONES, Picture, grays
+from .planes import Section, Shape
+from .reformat import colors_of_labels, named_vertebrae, sample_image
+from .sketch import Sketch
 from .wording import quantity
 
 FloatArray = NDArray[np.floating]
+Placing = Callable[[FloatArray], FloatArray]
 
-PIXEL_MM = 0.25
 FIELD_MM = 72.0
-_SIZE_IN = 3.5
+PIXELS = 288
+SHOWN_PX = 272.0
+_MARGIN_MM = 16.0
+"""Around what is larger than the usual field."""
 _AHEAD_MM = 8.0
-"""The view is centered this far in front of the contour, so that the body is seen too."""
-
-_DRAWN = {"contour": "mm2", "line": "mm"}
-"""Units of the records whose own geometry is drawn; ratios and shares carry that of what they were made from."""
-_PARALLEL = 0.7
-"""Cosine of the angle up to which two planes show the same view."""
-_SAME_PLANE_MM = 0.75
-_BESIDE_MM = 12.0
-LineStyle = str | tuple[float, tuple[float, ...]]
-_DASHED: LineStyle = (0.0, (3.0, 2.0))
+"""Views from below are centered this far in front of what is drawn, so that the body is seen too."""
+_SHARPER = 1.5
+"""Another scan is shown than the one that was segmented where that one is coarser by this factor."""
+_OUTLINE_MM = 2.0
+"""An outline of the canal is drawn into a plane that it lies this near to."""
+_NAMED_MM = 15.0
+"""Vertebrae are named whose middles lie this near to the plane."""
+_NAME_INSET_MM = 5.0
 _AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
+_SECOND_LETTER = 0.34
+"""Sine (of 20 degrees) from which on a direction is named by two sides of the patient."""
+_ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}
 
 
 @dataclass(frozen=True, eq=False)
-class Section:
-    """One plane at one level, and what is drawn into it.
+class SectionPicture:
+    """:param caption: what is drawn, and on which scan."""
 
-    :param leading: the record whose plane it is.
-    :param inside: outlines and diameters in this plane; :param beside: diameters in neighboring planes.
+    picture: Picture
+    caption: str
+
+
+def section_pictures(spine: Spine, section: Section, definitions: Mapping[str, Definition]) -> list[SectionPicture]:
+    """The section on every scan that its numbers were read from; else on the one that shows the plane best.
+
+    As radiologists view it: the patient's right on the left and the front up, or the front on the left and the head up.
     """
-
-    level: Level | Segment
-    frame: Frame
-    leading: Measurement
-    inside: tuple[Measurement, ...]
-    beside: tuple[Measurement, ...]
+    return [SectionPicture(_drawn(spine, section, scan, definitions), _caption(section, scan, definitions))
+            for scan in _scans(spine, section)]
 
 
-def section_at(level: Level | Segment, measurements: Sequence[Measurement]) -> Section | None:
-    """The plane of the level's worst outline or diameter (of equals, of the first outline), or ``None``."""
-    definitions = registry.definitions()
-    here = _across_canal([m for m in measurements if m.level == level and m.geometry is not None
-                          and m.geometry.frame is not None and _DRAWN.get(m.geometry.type) == m.unit])
-    worth_it = [m for m in here if definitions[m.key].draw] or here
-    shown = [m for m in here if _type(m) == "contour" or m in worth_it]
-    if not shown:
-        return None
-    leading = max(sorted(shown, key=lambda m: _type(m) != "contour"), key=lambda m: m.severity)
-    assert leading.geometry is not None and leading.geometry.frame is not None
-    frame = leading.geometry.frame
-    inside = tuple(m for m in shown if _distance(frame, m) <= _SAME_PLANE_MM)
-    beside = tuple(m for m in shown if _SAME_PLANE_MM < _distance(frame, m) <= _BESIDE_MM and _type(m) == "line")
-    return Section(level, frame, leading, inside, beside)
+def _scans(spine: Spine, section: Section) -> Sequence[Scan | None]:
+    """As they lie there; ``None`` where no scan shows the place."""
+    origin = section.frame.origin
+    names = (section.leading.scan or "").split(", ")
+    named = [scan.near(origin) for scan in spine.scans if scan.name in names]
+    if named:
+        return named
+    points = np.vstack([shape.geometry.points_RAS for shape in section.inside])
+    showing = [scan.near(origin) for scan in spine.scans if scan.near(origin).shows(points) >= SHOWN]
+    if not showing:
+        return [None]
+    first = showing[0]
+    alike = [scan for scan in showing if scan.contrast == first.contrast]
+    best = min(alike, key=lambda scan: scan.blur_mm(section.frame.superior))
+    normal = section.frame.superior
+    return [best if first.blur_mm(normal) > _SHARPER * best.blur_mm(normal) else first]
 
 
-def _across_canal(records: Sequence[Measurement]) -> list[Measurement]:
-    """Those of a level's records whose planes are about parallel to its outlines'; none without an outline."""
-    normals = [m.geometry.frame.superior for m in records
-               if _type(m) == "contour" and m.geometry is not None and m.geometry.frame is not None]
-    return [m for m in records if normals and m.geometry is not None and m.geometry.frame is not None
-            and abs(m.geometry.frame.superior @ normals[0]) > _PARALLEL]
+def _drawn(spine: Spine, section: Section, scan: Scan | None, definitions: Mapping[str, Definition]) -> Picture:
+    frame = section.frame
+    center, half = _field(section)
+    step = 2.0 * half / PIXELS
+    offsets = (np.arange(PIXELS) + 0.5) * step - half
+    right, front = np.meshgrid(center[0] - offsets, center[1] - offsets)
+    points = frame.to_ras(np.stack([right, front, np.zeros_like(right)], axis=-1))
+    image = colors_of_labels(spine.labels, points, step) if scan is None else grays(
+        sample_image(scan.volume, points), scan.contrast, section.family.window_HU)
+    sketch = Sketch(image, 2.0 * half, scan is not None)
+
+    def place(points_RAS: FloatArray) -> FloatArray:
+        flat = frame.to_frame(points_RAS)[..., :2]
+        return np.stack([center[0] - flat[..., 0], flat[..., 1] - center[1]], axis=-1) + half
+
+    sketch.orient(letters(frame.right), letters(-frame.anterior))
+    sketch.scale_bar()
+    for outline in _outlines_here(spine, section):
+        sketch.line(place(outline), _guide(sketch), closed=True, width=1.0)
+    for plate in _endplates(spine, section):
+        sketch.line(place(plate), _guide(sketch), width=1.0)
+    for shape in (*section.beside, *section.inside):
+        sketch.line(place(shape.geometry.points_RAS), TONES[shape.severity].mark, name=shape.record.key,
+                    closed=shape.geometry.type == "contour", dashed=shape in section.beside)
+    _name_vertebrae(sketch, spine, section, place)
+    for shape in (*section.inside, *section.beside):
+        _write(sketch, shape, place, definitions)
+    return sketch.picture(_alt(section, definitions, scan is not None), SHOWN_PX,
+                          (letters(frame.right)[1], letters(frame.anterior)[1]))
 
 
-def _type(measurement: Measurement) -> str:
-    return "" if measurement.geometry is None else measurement.geometry.type
+def _field(section: Section) -> tuple[FloatArray, float]:
+    """(2,) middle of the picture along R and A of the frame, and half its width, mm."""
+    points = section.frame.to_frame(np.vstack([s.geometry.points_RAS for s in (*section.inside, *section.beside)]))
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    half = max(FIELD_MM / 2.0, float((high - low).max()) / 2.0 + _MARGIN_MM)
+    ahead = _AHEAD_MM if half == FIELD_MM / 2.0 and _is_axial(section.frame) else 0.0
+    return (low + high) / 2.0 + np.array([0.0, ahead]), half
 
 
-def _distance(frame: Frame, measurement: Measurement) -> float:
-    assert measurement.geometry is not None
-    return float(np.abs(frame.plane.distance(measurement.geometry.points_RAS)).max())
+def _is_axial(frame: Frame) -> bool:
+    return int(np.abs(frame.superior).argmax()) == 2
 
 
-def _flat(frame: Frame, measurement: Measurement) -> FloatArray:
-    """(N, 2) mm along R and A."""
-    assert measurement.geometry is not None
-    return frame.to_frame(measurement.geometry.points_RAS)[:, :2]
-
-
-def section_picture(spine: Spine, section: Section, definitions: Mapping[str, Definition]) -> Picture:
-    """The section as radiologists view it: the patient's right on the left, the front up."""
-    outlines = [_flat(section.frame, m) for m in section.inside if _type(m) == "contour"]
-    context = [] if outlines else _outline_of_canal(spine, section.frame)
-    middle = np.mean([*outlines, *context, _flat(section.frame, section.leading)][0], axis=0)
-    center = middle + np.array([0.0, _AHEAD_MM])
-    half = FIELD_MM / 2.0
-    rights = np.arange(center[0] + half, center[0] - half, -PIXEL_MM)
-    fronts = np.arange(center[1] - half, center[1] + half, PIXEL_MM)
-    right, front = np.meshgrid(rights, fronts)
-    points = section.frame.to_ras(np.stack([right, front, np.zeros_like(right)], axis=-1))
-    figure = Figure(figsize=(_SIZE_IN, _SIZE_IN))
-    axes = bare_axes(figure, center[0] + half, center[0] - half, center[1] - half, center[1] + half)
-    scan = _scan_of(spine, section)
-    ink = INK if scan is None else PAPER
-    if scan is not None:
-        show_scan(axes, sample_image(scan.volume, points), scan.contrast)
-    else:
-        for region in regions(sample_labels(spine.labels, points), spine.labels, fronts, rights):
-            axes.contourf(region.columns, region.rows, region.field, levels=[0.5, 2.0], alpha=0.55,
-                          colors=[color_of(region.structure)])
-    for outline_points in context:
-        _draw_line(axes, outline_points, PAPER, "-", "context", closed=True)
-    for measurement in section.inside:
-        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], "-", ink)
-    for measurement in section.beside:
-        _draw_measurement(axes, section.frame, measurement, definitions[measurement.key], _DASHED, ink)
-    _orient(axes, section.frame, ink)
-    sides = _letters(section.frame.right)[1], _letters(section.frame.anterior)[1]
-    return picture(figure, _alt(section, definitions, scan is not None), sides)
-
-
-def _scan_of(spine: Spine, section: Section) -> Scan | None:
-    """The scan that the leading record was measured on, as it lies there; otherwise the one that was segmented."""
-    named = next((scan for scan in spine.scans if scan.name == section.leading.scan), None)
-    scan = named or next(iter(spine.scans), None)
-    return None if scan is None else scan.near(section.frame.origin)
-
-
-def _outline_of_canal(spine: Spine, frame: Frame) -> list[FloatArray]:
-    """The canal's outline in a plane in which no record holds it; none or one (N, 2)."""
-    if spine.canal is None:
+def _outlines_here(spine: Spine, section: Section) -> list[FloatArray]:
+    """(N, 3) outlines of canal and cord in this plane, where those that were measured lie in others."""
+    if not section.outlined or any(shape.geometry.type == "contour" for shape in section.inside):
         return []
-    section = spine.canal.sections[spine.canal.nearest(float(spine.centerline.project(frame.origin)))]
-    return [] if section is None else [frame.to_frame(section.contour_RAS)[:, :2]]
+    at = float(spine.centerline.project(section.frame.origin))
+    found = [tube.sections[tube.nearest(at)] for tube in (spine.canal, spine.cord) if tube is not None]
+    return [each.contour_RAS for each in found if each is not None
+            and float(np.abs(section.frame.plane.distance(each.contour_RAS)).max()) < _OUTLINE_MM]
 
 
-def _draw_measurement(axes: Axes, frame: Frame, measurement: Measurement, definition: Definition,
-                      dash: LineStyle, ink: str) -> None:
-    points, is_line = _flat(frame, measurement), _type(measurement) == "line"
-    _draw_line(axes, points, TONES[measurement.severity].mark, dash, measurement.key, closed=not is_line)
-    if is_line and measurement.value is not None:
-        end = points[np.argmax(points @ np.array([-0.6, -1.0]))]  # the lower or the right end, clear of the body
-        text = quantity(measurement.value, definition.decimals, measurement.unit)
-        axes.annotate(text, end, xytext=(3, -3), textcoords="offset points", color=ink, fontsize=7.5, va="top",
-                      path_effects=outline(ink, 2.2))
+def _endplates(spine: Spine, section: Section) -> list[FloatArray]:
+    """(2, 3) endplates that lines in pictures from the side or the front run between, as lines of this plane."""
+    if _is_axial(section.frame) or section.outlined or section.level is None:
+        return []
+    ends = [(section.level.upper, "inferior"), (section.level.lower, "superior")] if isinstance(
+        section.level, Segment) else [(section.level, "superior"), (section.level, "inferior")]
+    out = []
+    for level, end in ends:
+        vertebra = spine.vertebra(level)
+        faces = None if vertebra is None else vertebra.faces
+        rim = None if faces is None else faces.superior if end == "superior" else faces.inferior
+        if rim is not None:
+            along = np.cross(rim.plane.normal, section.frame.superior)
+            half = rim.half[int(abs(along @ rim.face.frame.anterior) > abs(along @ rim.face.frame.right))]
+            middle = np.mean([rim.corner(1), rim.corner(-1)], axis=0)
+            out.append(middle + np.outer([-half, half], along / np.linalg.norm(along)))
+    return out
 
 
-def _draw_line(axes: Axes, points: FloatArray, color: str, dash: LineStyle, name: str, closed: bool) -> None:
-    points = np.vstack([points, points[:1]]) if closed else points
-    axes.plot(*points.T, color=color, linestyle=dash, linewidth=1.2, path_effects=outline(PAPER, 2.0),
-              solid_capstyle="butt", gid=name)
+def _guide(sketch: Sketch) -> str:
+    """The color of lines that only show where something lies."""
+    return PAPER if sketch.dark else MUTED
 
 
-def _orient(axes: Axes, frame: Frame, ink: str) -> None:
-    (left, right), (up, down) = _letters(frame.right), _letters(frame.anterior)
-    for x, y, letter in ((0.035, 0.5, left), (0.965, 0.5, right), (0.5, 0.035, down), (0.5, 0.965, up)):
-        axes.text(x, y, letter, transform=axes.transAxes, color=ink, ha="center", va="center", fontsize=9,
-                  fontweight="bold", path_effects=outline(ink))
-    scale_bar(axes, 10.0, ink)
+def _name_vertebrae(sketch: Sketch, spine: Spine, section: Section, place: Placing) -> None:
+    """In pictures from the side and from the front."""
+    if _is_axial(section.frame):
+        return
+    width, height = (n / sketch.scale for n in sketch.size)
+    for vertebra in named_vertebrae(spine):
+        if abs(float(section.frame.plane.distance(vertebra.frame.origin))) > _NAMED_MM:
+            continue
+        x, y = place(vertebra.frame.origin)
+        if _NAME_INSET_MM < x < width - _NAME_INSET_MM and _NAME_INSET_MM < y < height - _NAME_INSET_MM:
+            sketch.label(str(vertebra.level), [np.array([x, y])], small=True)
 
 
-def _letters(direction: FloatArray) -> tuple[str, str]:
-    """The patient's side that a direction points to, and the opposite one."""
-    axis = int(np.argmax(np.abs(direction)))
-    letters = _AXIS_LETTERS[axis]
-    return letters if direction[axis] > 0 else (letters[1], letters[0])
+def _write(sketch: Sketch, shape: Shape, place: Placing, definitions: Mapping[str, Definition]) -> None:
+    """The number of a line or an angle beside it; outlines have theirs in the caption."""
+    record = shape.record
+    if shape.geometry.type == "contour" or record.value is None:
+        return
+    points = place(shape.geometry.points_RAS)
+    places = [points[1], points[0], points[-1]] if len(points) == 3 else [points[-1], points[0], points.mean(axis=0)]
+    sketch.label(quantity(record.value, definitions[record.key].decimals, record.unit), places,
+                 shape.severity or None)
+
+
+def letters(direction: FloatArray) -> tuple[str, str]:
+    """The patient's sides that a direction points to, and the opposite ones: ``("A", "P")`` or ``("AS", "PI")``."""
+    order = np.argsort(-np.abs(direction), kind="stable")
+    named = [axis for place, axis in enumerate(order[:2]) if place == 0 or abs(direction[axis]) > _SECOND_LETTER]
+    there = "".join(_AXIS_LETTERS[axis][0 if direction[axis] > 0 else 1] for axis in named)
+    back = "".join(_AXIS_LETTERS[axis][1 if direction[axis] > 0 else 0] for axis in named)
+    return there, back
+
+
+def _told(shapes: Sequence[Shape], one_side: Side | None, definitions: Mapping[str, Definition]) -> list[str]:
+    """``canal area 82 mm²`` of each; with its side, where not all lie on one."""
+    out = []
+    for record in (shape.record for shape in shapes):
+        if record.value is not None:
+            definition = definitions[record.key]
+            said = record.word or quantity(record.value, definition.decimals, record.unit)
+            side = f", {record.side}" if record.side and one_side is None else ""
+            out.append(f"{definition.title}{side} {said}")
+    return out
+
+
+def _caption(section: Section, scan: Scan | None, definitions: Mapping[str, Definition]) -> str:
+    told = "; ".join(_told(section.inside, section.side, definitions))
+    beside = "; ".join(_told(section.beside, section.side, definitions))
+    dashed = f" Dashed, from planes up to 12 mm away: {beside}." if beside else ""
+    return f"{told}.{dashed} {_scan_named(scan, section.family.window_HU)}"
+
+
+def _scan_named(scan: Scan | None, window_HU: tuple[float, float]) -> str:
+    if scan is None:
+        return "No scan shows this plane; drawn from the labels."
+    window = f", {window_HU[0]:.0f} to {window_HU[1]:.0f} HU".replace("-", "−") if scan.contrast == "CT" else ""
+    return f"On {scan.name}{_ALIGNED[scan.alignment]}{window}."
 
 
 def _alt(section: Section, definitions: Mapping[str, Definition], scanned: bool) -> str:
-    parts = [f"{definitions[m.key].title} {quantity(m.value, definitions[m.key].decimals, m.unit)}"
-             for m in (*section.inside, *section.beside) if m.value is not None]
-    source = "scan" if scanned else "segmentation"
-    return (f"Cross-section of the {source} at {section.level}, patient's right on the left, front up, "
-            f"with what was measured drawn: {'; '.join(parts)}.")
+    parts = "; ".join(_told((*section.inside, *section.beside), section.side, definitions))
+    source, place = "scan" if scanned else "segmentation", section.level or "the whole spine"
+    right, up = letters(section.frame.right)[0], letters(section.frame.anterior)[0]
+    return (f"{section.title} section of the {source} at {place}, the patient's {_words(right)} on the left, "
+            f"{_words(up)} up, with what was measured drawn: {parts}.")
+
+
+_SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
+
+
+def _words(sides: str) -> str:
+    return " and ".join(_SIDES[letter] for letter in sides)

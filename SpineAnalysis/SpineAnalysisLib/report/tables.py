@@ -139,13 +139,14 @@ def family_section(family: Family, measurements: Iterable[Measurement], referenc
     """The family's tables, one for motion segments, vertebrae and ranges each; ``None`` without measurements."""
     keys = {d.key for d in family.definitions}
     mine = [m for m in measurements if m.key in keys]
-    groups = {name: [m for m in mine if _group(m.level) == name] for name in _HEADINGS}
+    groups = {name: [m for m in mine if level_group(m.level) == name] for name in _HEADINGS}
     tables = tuple(_table(name, columns, group, references) for name, group in groups.items() if group
                    for columns in _portions(_columns(family, group)))
     return FamilySection(family.name, family.title, tables) if tables else None
 
 
-def _group(level: Level | Segment | None) -> str:
+def level_group(level: Level | Segment | None) -> str:
+    """Which of the tables a level belongs to; what has no level belongs to the ranges."""
     if isinstance(level, Level):
         return "vertebrae"
     return "segments" if isinstance(level, Segment) and level.lower in successors(level.upper) else "ranges"
