@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import CONCEPTS
 from scan_files import PATIENT, noise, save, slice_dataset, write
 from scipy.spatial.transform import Rotation
 
@@ -124,13 +125,42 @@ def test_every_number_comes_back(analysis: Analysis, written: Path) -> None:
         assert value.value == pytest.approx(record.value, abs=6e-5)
         assert value.unit.value == record.unit
         assert value.name == concept(definitions()[record.key])
-        assert len(group.finding_sites) == (2 if str(record.level) in RANGES else 1)
+        coding = definitions()[record.key].coding
+        named = 1 if coding is not None and coding.structure is not None else 0
+        assert len(group.finding_sites) == named + (2 if str(record.level) in RANGES else 1)
         laterality = {str(site.laterality.meaning).lower() for site in group.finding_sites if site.laterality}
         assert laterality == ({record.side} if record.side else set())
         if record.uncertainty is not None:
             (spread,) = [i for i in value[0].ContentSequence if "upper" in i.ConceptNameCodeSequence[0].CodeMeaning]
             assert float(spread.MeasuredValueSequence[0].NumericValue) == pytest.approx(record.uncertainty, abs=6e-5)
             assert spread.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == record.unit
+
+
+def test_declared_codes_are_in_the_standard() -> None:
+    """As far as pydicom lists them, which it takes from DICOM PS3.16."""
+    standard = {(scheme, code): {meanings[0] for found in CONCEPTS[scheme].values() for value, meanings in found.items()
+                                 if value == code} for scheme in ("DCM", "SCT")
+                for found in CONCEPTS[scheme].values() for code in found}
+    codings = [d.coding for d in definitions().values() if d.coding is not None]
+    codes = {code for c in codings for code in (c.quantity, c.derivation, c.method, c.part) if code is not None}
+    assert len(codings) >= 13
+    for scheme, value, meaning in codes:
+        assert meaning in standard[scheme, value], (scheme, value, meaning)
+
+
+def test_no_two_measurements_of_a_place_look_alike(analysis: Analysis, written: Path) -> None:
+    """Where standard codes are used, quantity, derivation, structure, part, level and side tell them apart."""
+    seen: dict[tuple[str, ...], str] = {}
+    for group in _groups(written):
+        (value,) = group.get_measurements()
+        sites = [code.value for site in group.finding_sites for code in (site, site.laterality,
+                                                                         site.topographical_modifier) if code]
+        told = (value.name.value, *sites, str(value.derivation and value.derivation.value))
+        assert seen.setdefault(told, group.tracking_identifier) == group.tracking_identifier
+    heights = {group.tracking_identifier: group.finding_sites[0].topographical_modifier.meaning for group in
+               _groups(written) if "vertebra_height" in group.tracking_identifier and "L4" in group.tracking_identifier}
+    assert heights == {"vertebra_height_anterior L4": "Anterior", "vertebra_height_middle L4": "Central",
+                       "vertebra_height_posterior L4": "Posterior"}
 
 
 RANGES = {"L3-L5"}

@@ -13,7 +13,7 @@ from ..spine import MotionSegment, Spine, Vertebra
 from .bone import coronal, graded, sagittal, spine_flags
 from .coronal import CoronalCurve, coronal_curves
 from .record import Geometry, Measurement
-from .registry import Definition, Family, FamilyResult
+from .registry import Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 End = Literal["superior", "inferior"]
@@ -33,7 +33,7 @@ DEFINITIONS = (
     Definition("cobb_angle", "Cobb angle", "deg", "For every coronal curve, with its end vertebrae and the side of its "
                "convexity: the greatest angle between the superior endplate of the upper and the inferior endplate of "
                "the lower end vertebra, projected on the coronal plane.", "Cobb, Instr Course Lect 1948;5:261-275",
-               draw=True),
+               Coding(("SCT", "285285000", "Cobb angle")), draw=True),
     Definition("curve_apex_deviation", "Apex deviation", "mm", "At the apex of a coronal curve: distance of the "
                "body's center from the line between the end vertebrae's, in the coronal plane.", draw=True),
     Definition("cervical_lordosis", "Cervical lordosis", "deg", "Sagittal angle between the inferior endplates of C2 "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import Level, Region, Segment
+from ..anatomy import Kind, Level, Region, Segment
 from ..geometry.sections import Section
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Tube, Vertebra
@@ -18,7 +18,7 @@ from .cutoffs import fitting
 from .flags import NEAR_CUTOFF, quality_of
 from .profiles import reference, slab, smooth, value_at
 from .record import Geometry, Measurement, Table
-from .registry import SOFT_HU, Definition, Family, FamilyResult
+from .registry import AREA, SOFT_HU, Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 
@@ -85,7 +85,8 @@ QUANTITIES = (("area", "mm2"), ("ap_diameter", "mm"), ("transverse_diameter", "m
 def _definitions() -> Iterator[Definition]:
     for name, title in (("canal", "Canal"), ("cord", "Cord")):
         yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_PLACE}",
-                         decimals=0, draw=name == "canal")
+                         coding=Coding(AREA, structure=Kind.CANAL if name == "canal" else Kind.CORD), decimals=0,
+                         draw=name == "canal")
         for axis, side in (("ap", "A"), ("transverse", "R")):
             yield Definition(f"{name}_{axis}_diameter", f"{title} {'AP' if axis == 'ap' else axis} diameter", "mm",
                              f"Extent of the {name}'s cross-section through its centroid along the vertebral {side} "

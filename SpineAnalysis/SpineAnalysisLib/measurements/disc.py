@@ -10,10 +10,10 @@ from ..progress import Progress, step
 from ..spine import Spine
 from .alignment import sagittal_angle
 from .bone import graded, sagittal, spine_flags
-from .disc_space import DiscSpace, FloatArray, disc_label, disc_spaces
+from .disc_space import DiscSpace, disc_label, disc_spaces
 from .flags import quality_of
 from .record import Geometry, Measurement
-from .registry import SOFT_HU, Definition, Family, FamilyResult
+from .registry import HEIGHT, PARTS, SOFT_HU, VOLUME, Coding, Definition, Family, FamilyResult
 
 PLACES = ("anterior", "middle", "posterior")
 VOLUME_SHARE = 0.1
@@ -25,13 +25,14 @@ def _definitions() -> Iterator[Definition]:
     for place in PLACES:
         where = "center, hollows included" if place == "middle" else f"{place} rims"
         yield Definition(f"disc_height_{place}", f"Disc height, {place}", "mm", "Distance between the facing endplates "
-                         f"at their {where}, along the disc plane's normal.", draw=True)
+                         f"at their {where}, along the disc plane's normal.",
+                         coding=Coding(HEIGHT, part=PARTS[place]), draw=True)
     yield Definition("disc_height_index", "Disc height index", "1", "Mean of the three disc heights over the mean AP "
                      "depth of the facing endplates.", "Frobin et al., Clin Biomech 1997;12(Suppl 1):S1-S63",
                      decimals=2)
     yield Definition("disc_wedge_angle", "Disc angle", "deg", "Sagittal angle between the facing endplates; lordosis "
                      "is positive.", draw=True)
-    yield Definition("disc_volume", "Disc volume", "mm3", "Volume of the disc's label.", decimals=0)
+    yield Definition("disc_volume", "Disc volume", "mm3", "Volume of the disc's label.", coding=VOLUME, decimals=0)
 
 
 def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> FamilyResult:

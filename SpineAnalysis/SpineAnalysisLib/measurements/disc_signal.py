@@ -45,8 +45,7 @@ DEFINITIONS = (
                "best disc in view. 0 is the best disc, 1 is no signal at all.", decimals=2),
     Definition("pfirrmann_grade", "Pfirrmann grade", "1", "On T2, lumbar discs: the most probable grade, from the "
                "disc's signal and from its height relative to what level and subject let expect; with the probability "
-               "of every grade.", PFIRRMANN, {"RADELEMENT": (
-                   "RDES281", "Pfirrmann spine disc degeneration classification")}, decimals=0, words=GRADES),
+               "of every grade.", PFIRRMANN, decimals=0, words=GRADES),
 )
 
 

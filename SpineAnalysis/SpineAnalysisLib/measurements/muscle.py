@@ -15,7 +15,7 @@ from .bone import spine_flags
 from .evenness import EvenScan, even
 from .flags import quality_of
 from .record import Geometry, Measurement
-from .registry import SOFT_HU, Definition, Family, FamilyResult
+from .registry import AREA, SOFT_HU, Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -40,7 +40,7 @@ NEAR_MM = 6.0
 def _definitions() -> Iterator[Definition]:
     for key, (_, title) in MUSCLES.items():
         yield Definition(f"{key}_area", f"{title} area", "mm2", f"Cross-section of the labeled {title.lower()} in the "
-                         "plane of the disc.", decimals=0)
+                         "plane of the disc.", coding=Coding(AREA, structure=MUSCLES[key][0]), decimals=0)
         yield Definition(f"{key}_fat_share", f"{title} fat", "%", "Share of fat in that cross-section: on CT pixels "
                          "from -190 to -30 HU among those of fat and muscle (-29 to 150 HU); on MR (T1, else T2, "
                          "evened out) pixels above Otsu's threshold between muscle and the fat around it.",

@@ -11,10 +11,37 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from ..anatomy import Kind
 from ..progress import Progress
 from ..spine import Spine
 from .cutoffs import Cutoff
 from .record import Measurement, Table
+
+Coded = tuple[str, str, str]
+"""Coding scheme, value and meaning."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Standard codes of a measurement, where there are codes that say all of it.
+
+    :param quantity: what is measured; :param derivation: how it was made of many values; :param method: of measuring.
+    :param structure: what it is about, beside the vertebra or disc of its level; :param part: which part of that.
+    """
+
+    quantity: Coded
+    derivation: Coded | None = None
+    method: Coded | None = None
+    structure: Kind | None = None
+    part: Coded | None = None
+
+
+# From DICOM PS3.16: context groups 2, 7464, 7470, 7471, 7472 and 7474, as pydicom lists them.
+AREA: Coded = ("SCT", "42798000", "Area")
+HEIGHT: Coded = ("DCM", "121207", "Height")
+VOLUME = Coding(("SCT", "118565006", "Volume"), method=("DCM", "126030", "Sum of segmented voxel method for volume"))
+PARTS: Mapping[str, Coded] = {"anterior": ("SCT", "255549009", "Anterior"), "middle": ("SCT", "26216008", "Central"),
+                              "posterior": ("SCT", "255551008", "Posterior")}
 
 
 @dataclass(frozen=True)
@@ -26,7 +53,7 @@ class Definition:
     :param unit: UCUM.
     :param definition: how it is measured, one or two sentences.
     :param source: the publication of definition or formula, if it is not this project's own.
-    :param codes: coding scheme -> (code, meaning).
+    :param coding: standard codes for it; without, DICOM results use the key as a code of this project's own.
     :param decimals: digits that people are shown.
     :param draw: whether its geometry is worth a markup of its own in the scene.
     :param words: what the values of a categorical measurement are called.
@@ -37,7 +64,7 @@ class Definition:
     unit: str
     definition: str
     source: str = ""
-    codes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    coding: Coding | None = None
     decimals: int = 1
     draw: bool = False
     words: Mapping[int, str] = field(default_factory=dict)

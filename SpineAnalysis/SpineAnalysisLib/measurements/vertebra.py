@@ -15,7 +15,7 @@ from ..spine import MotionSegment, Spine, Vertebra
 from .bone import coronal, graded, sagittal, spine_flags
 from .density import density
 from .record import Geometry, Measurement
-from .registry import Definition, Family, FamilyResult
+from .registry import HEIGHT, PARTS, VOLUME, Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 
@@ -30,6 +30,7 @@ VOLUME_SHARE = 0.1
 SLIP_MM = 3.0
 """A shift below this is not called a slip, so its percentage is not graded."""
 
+MEAN_DENSITY = Coding(("DCM", "112031", "Attenuation Coefficient"), derivation=("SCT", "373098007", "Mean"))
 _LOSS = "vertebral_height_loss"
 
 
@@ -38,7 +39,7 @@ def _definitions() -> Iterator[Definition]:
         where = "center" if place == "middle" else f"{place} border"
         yield Definition(f"vertebra_height_{place}", f"Height, {place}", "mm",
                          f"Distance between the body's endplates at the {where}, along the vertebral S axis.",
-                         draw=True)
+                         coding=Coding(HEIGHT, part=PARTS[place]), draw=True)
     yield Definition(_LOSS, "Height loss", "%", "The larger of two losses: of anterior height relative to the "
                      "vertebra's own posterior height, and of any height relative to the median of up to two neighbors "
                      "above and two below, where there are some on both sides.",
@@ -52,10 +53,10 @@ def _definitions() -> Iterator[Definition]:
     yield Definition("vertebral_rotation", "Rotation", "deg", "Axial rotation of the vertebra's A axis relative to the "
                      "lowest vertebra in view; turned to the patient's left is positive.")
     yield Definition("vertebra_volume", "Body volume", "mm3", "Volume of the labeled body in front of the canal.",
-                     decimals=0)
+                     coding=VOLUME, decimals=0)
     yield Definition("trabecular_density", "Trabecular density", "[hnsf'U]", "On CT: mean of an ellipsoid in the front "
                      "of the body, clear of cortex, endplates and basivertebral vein.",
-                     "Pickhardt et al., Ann Intern Med 2013;158:588-595", decimals=0)
+                     "Pickhardt et al., Ann Intern Med 2013;158:588-595", MEAN_DENSITY, decimals=0)
 
 
 @dataclass(frozen=True, eq=False)

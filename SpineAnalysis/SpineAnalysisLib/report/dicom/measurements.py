@@ -10,7 +10,7 @@ from ... import __version__
 from ...analysis import Analysis
 from ...anatomy import Kind, Level, Segment, Structure
 from ...measurements.record import Geometry, Measurement
-from ...measurements.registry import Definition, definitions
+from ...measurements.registry import Coded, Definition, definitions
 from ...terminology import code_of
 from ...terminology.codes import SIDES
 from ...volume import LabelMap
@@ -100,17 +100,23 @@ def _value(record: Measurement, definition: Definition,
         upper_measurement_uncertainty=_decimal(spread), lower_measurement_uncertainty=_decimal(spread))
     for item in properties or ():  # made without units
         item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence = [highdicom.sr.CodedConcept.from_code(unit)]
-    return highdicom.sr.Measurement(concept(definition), _decimal(record.value), unit, properties=properties,
-                                    referenced_coordinates=region)
+    coding = definition.coding
+    return highdicom.sr.Measurement(
+        concept(definition), _decimal(record.value), unit, properties=properties, referenced_coordinates=region,
+        derivation=_declared(coding.derivation) if coding and coding.derivation else None,
+        method=_declared(coding.method) if coding and coding.method else None)
 
 
 def concept(definition: Definition) -> "Code":
     """The code of what is measured: a standard one where the family declares it, else this project's key."""
-    for scheme in ("DCM", "SCT", "RADLEX"):
-        if scheme in definition.codes:
-            value, meaning = definition.codes[scheme]
-            return _code(value, scheme, meaning)
+    if definition.coding is not None:
+        return _declared(definition.coding.quantity)
     return _code(definition.key, PRIVATE_SCHEME, definition.title)
+
+
+def _declared(code: Coded) -> "Code":
+    scheme, value, meaning = code
+    return _code(value, scheme, meaning)
 
 
 def _decimal(value: float) -> float:
@@ -132,11 +138,16 @@ def _region(geometry: Geometry, source: Source) -> "highdicom.sr.CoordinatesForM
 
 
 def _sites(record: Measurement) -> "list[highdicom.sr.FindingSite]":
-    """A vertebra, the disc of a motion segment, or both ends of a range."""
+    """What was measured, where that is declared; then a vertebra, a segment's disc, or both ends of a range."""
     import highdicom
 
     side = None if record.side is None else dicom_code(SIDES[record.side])
-    return [highdicom.sr.FindingSite(dicom_code(_anatomy(place)), laterality=side) for place in _places(record.level)]
+    coding = definitions()[record.key].coding
+    part = _declared(coding.part) if coding and coding.part else None
+    own = (Structure(coding.structure),) if coding and coding.structure else ()
+    places = dict.fromkeys((*own, *_places(record.level)))  # each once
+    return [highdicom.sr.FindingSite(dicom_code(_anatomy(place)), laterality=side,
+                                     topographical_modifier=None if place in own else part) for place in places]
 
 
 def _places(level: Level | Segment | None) -> tuple[Structure, ...]:
