@@ -198,6 +198,9 @@ def test_report_of_a_measured_phantom(monkeypatch):
     assert len(values) > 250
     _check_planes(measured)
     assert len(page) < 3e6
+    assert '<p class="said">severe central stenosis' in page
+    edited, _, _ = cards_of(replace(measured, findings=("Narrow at L4-L5, in my words.",)), References())
+    assert not any(card.said for card in edited)
     assert all(definition.title in text for definition in definitions().values()
                if any(m.key == definition.key and m.value is not None for m in measured.measurements))
     size, pixels, paths = drawn(section_svg(measured))

@@ -11,7 +11,8 @@ from PIL import Image
 
 from ..analysis import Analysis
 from ..progress import Progress, silent, step
-from ..report.html import level_severities, write_report
+from ..report.cards import level_severities
+from ..report.html import write_report
 from ..report.pictures import house_style
 from ..report.reformat import SagittalSurface
 from ..report.sagittal import sagittal_picture

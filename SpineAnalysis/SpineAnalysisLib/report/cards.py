@@ -86,7 +86,8 @@ def cards_of(analysis: Analysis, references: References) -> tuple[list[Card], li
     records = [m for m in analysis.measurements if not is_curve(m)]
     places = ranked(records)
     notes = Footnotes([m for m in records if m.level in set(places)])
-    said = {finding.level: "; ".join(phrase.text for phrase in finding.phrases) for finding in analysis.levels}
+    said = {finding.level: "; ".join(phrase.text for phrase in finding.phrases) for finding in analysis.levels
+            if finding.sentence in analysis.findings}  # a person may have written others
     cards = {place: _card(analysis, place, records, said, references, notes) for place in places}
     abnormal = [place for place in places if cards[place].severity > Severity.NORMAL]
     first = abnormal[:MOST_OPEN] or _narrowest(records)[:1] or places[:1]
