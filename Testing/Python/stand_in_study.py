@@ -38,7 +38,7 @@ def main() -> int:
     record = {"key": "canal_area", "level": "L4-L5", "side": None, "value": 100.0 + len(scan.stem), "word": None,
               "unit": "mm2", "uncertainty": 5.0, "quality": "good", "flags": [], "scan": None, "grade": None}
     content = {"records": [record], "doubts": ["A doubt."],
-               "provenance": {"contrast": "T2", "version": "0", "levels": {"provisional": False}}}
+               "provenance": {"contrast": "T2", "version": "0", "levels": {"provisional": False, "named_by": "labels"}}}
     (out / f"{stem}_desc-spine_measurements.json").write_text(json.dumps(content), "utf-8")
     return 0
 

@@ -32,11 +32,12 @@ def record(value: float | None, key: str = "canal_area", level: str | None = "L4
 
 
 def leave(place: Place, study: Study, records: list[dict[str, Any]], *, contrast: str = "T2",
-          provisional: bool = False) -> None:
+          provisional: bool = False, certainty: str = "certain") -> None:
     """A study's results."""
     content = {"records": records, "doubts": ["Levels <in> doubt."],
                "provenance": {"contrast": contrast, "version": "9", "engine": {"engine": "builtin"},
-                              "levels": {"provisional": provisional}}}
+                              "levels": {"provisional": provisional, "named_by": "anatomy",
+                                         "anatomy": {"certainty": certainty}}}}
     with place.work_folder(study) as folder:
         (folder / "made").mkdir()
         (folder / "made" / f"{study.stem}_desc-spine_measurements.json").write_text(json.dumps(content), "utf-8")
@@ -61,7 +62,8 @@ def place(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Place:
                              record(None, "canal_ap_diameter", flags=["canal_not_labeled"], quality="poor"),
                              record(20.0 + value / 100, "cobb_angle", f"T{int(value) % 5 + 4}-L2")])
     leave(place, later, [record(1.0)])
-    leave(place, ct, [record(333.0), record(5000.0, quality="poor", level="L3-L4")], contrast="CT")
+    leave(place, ct, [record(333.0), record(5000.0, quality="poor", level="L3-L4")], contrast="CT",
+          certainty="doubtful")
     leave(place, provisional, [record(2.0, flags=["level_provisional"], quality="limited")], provisional=True)
     place.record(failed, Record("", "failed", "It <crashed>.", "sub-22"))
     leave(place, Study("99", stem="sub-99"), [record(3.0)])
@@ -154,7 +156,8 @@ def test_the_pages_tell_what_was_found_and_what_failed(place: Place) -> None:
     anchors = set(re.findall(r'href="#([^"]+)"', page))
     assert anchors <= set(re.findall(r'id="([^"]+)"', page))
     tiles = re.findall(r"<h3><a href=\"[^\"]+\">([^<]+)</a></h3>", quality)
-    assert tiles[0] == "sub-21", "provisional names come first"
+    assert tiles[:2] == ["sub-21", "sub-20"], "provisional names come first, then those in doubt"
+    assert "Studies whose levels are in doubt: 1 of 15" in page
     assert sorted(tiles) == sorted([f"sub-{i:02d}" for i in range(12)] + ["sub-00_ses-later", "sub-20", "sub-21"])
     assert "Levels &lt;in&gt; doubt." in quality
 

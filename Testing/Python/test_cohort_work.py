@@ -15,8 +15,10 @@ import pytest
 from SpineAnalysisLib.cohort import child
 from SpineAnalysisLib.cohort.place import Place, locked, write_whole
 from SpineAnalysisLib.cohort.study import Scan, Study
-from SpineAnalysisLib.cohort.work import Outcome, Settings, work_on
+from SpineAnalysisLib.cohort.work import Outcome, Settings, _arguments, work_on
 from SpineAnalysisLib.errors import InputError
+from SpineAnalysisLib.reading.further import read_further
+from SpineAnalysisLib.reading.image import read_image
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("stand_in_study.py")))
 
@@ -209,6 +211,24 @@ def test_workers_of_another_version_refuse(settings: Settings, study: Make) -> N
     outcome = work_on(study("ok"), replace(settings, version="0.0.1"))
     assert "0.0.1" in outcome.reason
     assert runs(study("ok")) == 0
+
+
+def test_a_dicom_folder_is_read_with_what_belongs_together(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = real_data("lumbar_subject_cc0/dicom/mr03_t2_sag")
+    arguments = list(_arguments(Study("1", scans=(Scan(folder),), stem="sub-1"), Settings(tmp_path), tmp_path / "made"))
+    series = arguments[arguments.index("--series") + 1]
+    assert arguments[arguments.index("--also") + 1] == str(folder)
+    first = read_image([folder], series)
+    assert read_further([str(folder)], first, optional=True).scans == (), "a single series is not its own further scan"
+
+
+def test_a_further_scan_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "t1.nii.gz").write_bytes(b"no scan")
+    found = read_further([f"T1={tmp_path / 't1.nii.gz'}"], None, optional=True)
+    assert found.scans == ()
+    assert found.notes[0].startswith("A further scan was left out:")
+    with pytest.raises(InputError):
+        read_further([f"T1={tmp_path / 't1.nii.gz'}"], None)
 
 
 def test_records_that_are_damaged_count_for_nothing(settings: Settings, study: Make) -> None:

@@ -16,7 +16,7 @@ from ..measurements.registry import Definition, families
 from ..report.html import TEMPLATES as REPORT_TEMPLATES
 from ..report.pictures import TONES, Picture
 from ..report.wording import number, pretty_text, pretty_unit
-from .figures import categories, distribution
+from .figures import FEWEST_FOR_BOX, categories, distribution
 from .numbers import (
     FEWEST_FOR_AGE,
     FEWEST_FOR_OUTLIERS,
@@ -126,9 +126,9 @@ def _facts(cohort: Cohort, found: Found) -> Iterator[tuple[str, str]]:
     sexes = Counter[str](person.sex for person in people.values() if person.sex)
     if sexes:
         named = {"female": "women", "male": "men", "other": "other"}
-        told = [f"{sexes[sex]} {named[sex]}" for sex in named if sexes[sex]]
+        told = [f"{named[sex]} {sexes[sex]}" for sex in named if sexes[sex]]
         unknown = len(people) - sum(sexes.values())
-        yield "Sex", ", ".join([*told, *([f"{unknown} not known"] if unknown else [])])
+        yield "Sex", ", ".join([*told, *([f"not known {unknown}"] if unknown else [])])
     yield "Scans", _counted(result.modality for result in found.results)
     yield "Segmentation", _counted(row["segmentation"] for result in found.results for row in result.rows[:1])
 
@@ -148,6 +148,10 @@ def _notes(cohort: Cohort, found: Found) -> Iterator[str]:
     if provisional:
         yield (f"Studies with provisional names of levels: {provisional} of {len(found.results)}; their values are in "
                "the table and not in the distributions by level.")
+    doubtful = sum(result.doubtful and not result.provisional for result in found.results)
+    if doubtful:
+        yield (f"Studies whose levels are in doubt: {doubtful} of {len(found.results)}; the likeliest names are used, "
+               "and a wrong one puts every value of that study one level off.")
     repeated = len(found.results) - len({result.study.subject for result in found.results})
     if repeated:
         yield (f"Further sessions of the same participants: {repeated}; they are in the table and not in the "
@@ -198,13 +202,14 @@ def _told(cell: Cell, definition: Definition) -> dict[str, str]:
         return number(value, decimals)
 
     low, middle, high = np.percentile(values, (25, 50, 75))
+    many = len(values) >= FEWEST_FOR_BOX
     by_sex = {name: cell.of_sex(sex) for name, sex in (("Women", "female"), ("Men", "male"))}
     age, beyond, stated = cell.age, cell.beyond, cell.uncertainty
     return {
         "Level": cell.level or "Whole spine", "Side": cell.side or "", "n": str(len(values)),
         "Mean ± SD": f"{said(values.mean())} ± {said(values.std(ddof=1))}" if len(values) >= _FEWEST_FOR_SD else _NONE,
-        "Median (quartiles)": f"{said(middle)} ({said(low)} to {said(high)})",
-        "Range": f"{said(values.min())} to {said(values.max())}",
+        "Median (quartiles)": said(middle) + (f" ({said(low)} to {said(high)})" if many else ""),
+        "Range": f"{said(values.min())} to {said(values.max())}" if len(values) > 1 else _NONE,
         **{f"{name}: median (n)": f"{said(float(np.median(own)))} ({len(own)})" if len(own) else _NONE
            for name, own in by_sex.items()},
         "Rank correlation with age (95 % CI)":
@@ -241,11 +246,12 @@ def quality_cards(results: Sequence[Result]) -> list[dict[str, Any]]:
     for result in results:
         shares = quality_shares(result.rows)
         cards.append({"label": result.study.label, "levels": _span(result.levels), "modality": result.modality,
-                      "provisional": result.provisional, "doubts": result.doubts, "shares": shares,
-                      "report": result.files["report.html"], "thumbnail": result.files["thumbnail.png"],
+                      "provisional": result.provisional, "doubtful": result.doubtful, "doubts": result.doubts,
+                      "shares": shares, "report": result.files["report.html"],
+                      "thumbnail": result.files["thumbnail.png"],
                       "segmentation": result.rows[0]["segmentation"] if result.rows else ""})
-    return sorted(cards, key=lambda card: (not card["provisional"], -card["shares"]["poor"] - card["shares"]["missing"],
-                                           card["label"]))
+    return sorted(cards, key=lambda card: (not card["provisional"], not card["doubtful"],
+                                           -card["shares"]["poor"] - card["shares"]["missing"], card["label"]))
 
 
 def _span(levels: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..labeling.label import Certainty
+from ..labeling.naming import Source
 from ..measurements.flags import FLAGS, meaning
 from ..measurements.record import Quality
 from ..measurements.registry import definitions
@@ -73,7 +75,7 @@ class Result:
     """One study that is done.
 
     :param rows: of the table; :param levels: of the vertebrae, head to foot.
-    :param provisional: whether the levels' names are.
+    :param provisional: whether the levels' names are; :param doubtful: whether other names are nearly as likely.
     :param files: how a result is called in the folder of the cohort, by the end of its name.
     """
 
@@ -81,6 +83,7 @@ class Result:
     rows: tuple[Row, ...]
     levels: tuple[str, ...]
     provisional: bool
+    doubtful: bool
     doubts: tuple[str, ...]
     modality: str
     files: Mapping[str, str]
@@ -106,7 +109,9 @@ def result_of(study: Study, place: Place) -> Result | None:
     files = {end: place.file(study, record, end).relative_to(place.root).as_posix()
              for end in ("report.html", "thumbnail.png")}
     levels = tuple(dict.fromkeys(row["level"] for row in rows if row["level"] and "-" not in row["level"]))
-    return Result(study, rows, levels, provenance["levels"]["provisional"], tuple(content["doubts"]), modality, files)
+    named = provenance["levels"]
+    doubtful = named["named_by"] == Source.ANATOMY.value and named["anatomy"]["certainty"] == Certainty.DOUBTFUL.value
+    return Result(study, rows, levels, named["provisional"], doubtful, tuple(content["doubts"]), modality, files)
 
 
 def _row(study: Study, record: Mapping[str, Any], modality: str, made: str, version: str) -> Row:

@@ -45,7 +45,7 @@ def read_further(texts: Iterable[str], first: ReadImage | None, labels: Sequence
                 raise
             notes.append(f"A further scan was left out: {error}")
             continue
-        if len(images) > 1:  # not named one by one: the scan that was segmented may be among them
+        if optional or len(images) > 1:  # not named one by one: the scan that was segmented may be among them
             images = [image for image in images if first is None or image.sha256 != first.sha256]
         notes += left_out
         for image in images:
