@@ -1,7 +1,7 @@
 """Figures of a cohort: every participant's value at every level, with the bands of the published cut-offs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,10 +36,11 @@ def distribution(measure: Measure) -> Picture:
         axes = figure.add_axes((0.62 / figure.get_figwidth(), 0.13, 1 - 0.75 / figure.get_figwidth(), 0.74))
         _limits(axes, measure)
         width = _SPAN / max(len(groups), 2)
+        tinted: dict[str, Severity] = {}
         for cell in measure.cells:
             at = levels.index(cell.level)
             if cell.rule is not None:
-                _bands(axes, cell.rule, at)
+                tinted |= _bands(axes, cell.rule, at)
             for place, group in enumerate(groups):
                 values = _of_group(cell, group)
                 if len(values):
@@ -51,7 +52,7 @@ def distribution(measure: Measure) -> Picture:
         axes.set_axisbelow(True)
         unit = pretty_unit(measure.definition.unit)
         axes.set_ylabel(measure.definition.title + (f" ({unit})" if unit else ""))
-        _legend(figure, groups, [cell.rule for cell in measure.cells if cell.rule is not None])
+        _legend(figure, groups, tinted)
         return picture(figure, _alt(measure, levels))
 
 
@@ -130,8 +131,9 @@ def _limits_of(rule: Cutoff) -> list[float]:
     return limits + [-limit for limit in limits] if rule.more_is_worse and not rule.signed else limits
 
 
-def _bands(axes: Axes, rule: Cutoff, at: int) -> None:
-    """The rule's abnormal ranges, behind the values of one level."""
+def _bands(axes: Axes, rule: Cutoff, at: int) -> dict[str, Severity]:
+    """The rule's abnormal ranges, behind the values of one level; what those are called that are in view."""
+    drawn = {}
     bottom, top = axes.get_ylim()
     edges = [band.limit for band in rule.bands]
     for i, band in enumerate(rule.bands):
@@ -145,6 +147,8 @@ def _bands(axes: Axes, rule: Cutoff, at: int) -> None:
             if low < high and band.severity > Severity.NORMAL:
                 axes.fill_between([at - 0.5, at + 0.5], low, high, color=TONES[band.severity].background, linewidth=0,
                                   zorder=0)
+                drawn[band.label] = band.severity
+    return drawn
 
 
 def _draw(axes: Axes, values: np.ndarray, x: float, width: float, color: str) -> None:
@@ -173,12 +177,11 @@ def _swarm(values: np.ndarray, height: float, width: float) -> np.ndarray:
     return offsets
 
 
-def _legend(figure: Figure, groups: Sequence[str], rules: Sequence[Cutoff]) -> None:
+def _legend(figure: Figure, groups: Sequence[str], bands: Mapping[str, Severity]) -> None:
     """What colors mean: of groups, and of the cut-offs' bands."""
     handles: list[Line2D | Patch] = [
         Line2D([], [], marker="o", linestyle="", markersize=4, color=_GROUPS[group][1], label=_GROUPS[group][0])
         for group in groups if group]
-    bands = {band.label: band.severity for rule in rules for band in rule.bands if band.severity > Severity.NORMAL}
     handles += [Patch(facecolor=TONES[severity].background, edgecolor=TONES[severity].mark, linewidth=0.5, label=label)
                 for label, severity in bands.items()]
     if handles:

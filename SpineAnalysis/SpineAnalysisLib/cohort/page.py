@@ -35,6 +35,8 @@ PAGE, QUALITY_PAGE = "cohort.html", "quality.html"
 MOST_OUTLIERS = 60
 _TEMPLATES = Path(__file__).parent / "templates"
 _FEWEST_FOR_SD = 2
+_SIGNED = frozenset({"vertebra_slip", "vertebra_slip_percent"})
+"""Measures with a direction whose cut-offs hold in both."""
 _NONE = "–"
 
 
@@ -184,7 +186,8 @@ def _section(measure: Measure, every: Sequence[Measure]) -> Section:
 def _cited(rule: Cutoff) -> str:
     sign = "≥" if rule.more_is_worse else "<"
     bands = [f"{band.label} {sign} {band.limit:g}" for band in rule.bands if band.severity > Severity.NORMAL]
-    return f"{', '.join(bands)} {rule.unit}".strip() + f": {rule.source}"
+    either = " either way" if rule.more_is_worse and not rule.signed and rule.key in _SIGNED else ""
+    return f"{', '.join(bands)} {rule.unit}".strip() + f"{either}: {rule.source}"
 
 
 def _number_table(measure: Measure) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
