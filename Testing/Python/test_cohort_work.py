@@ -15,7 +15,7 @@ import pytest
 from SpineAnalysisLib.cohort import child
 from SpineAnalysisLib.cohort.place import Place, locked, write_whole
 from SpineAnalysisLib.cohort.study import Scan, Study
-from SpineAnalysisLib.cohort.work import Outcome, Settings, _arguments, work_on
+from SpineAnalysisLib.cohort.work import Outcome, Settings, _arguments, key_of, work_on
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.reading.further import read_further
 from SpineAnalysisLib.reading.image import read_image
@@ -74,6 +74,16 @@ def test_what_is_done_is_not_done_again(settings: Settings, study: Make) -> None
     assert record is not None
     assert record.state == "done"
     assert leftovers(settings) == []
+
+
+def test_another_network_makes_other_results(settings: Settings, study: Make, tmp_path: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    first = study("ok")
+    before = key_of(first, settings)
+    assert key_of(first, settings) == before
+    (tmp_path / "new.json").write_text('{"version": "2"}')
+    monkeypatch.setitem(key_of.__globals__, "default_path", lambda: tmp_path / "new.onnx")
+    assert key_of(first, settings) != before
 
 
 def test_failures_are_told_in_a_sentence_and_tried_again(settings: Settings, study: Make) -> None:

@@ -135,8 +135,9 @@ def test_license_is_apache_2():
     assert PYPROJECT["project"]["license"] == "Apache-2.0"
 
 
-def test_the_command_exists():
-    module, function = PYPROJECT["project"]["scripts"]["spine-analysis"].split(":")
+@pytest.mark.parametrize("script", PYPROJECT["project"]["scripts"].values())
+def test_the_commands_exist(script):
+    module, function = script.split(":")
     ran = subprocess.run([sys.executable, "-c", f"from {module} import {function}; {function}()", "--version"],
                          capture_output=True, text=True, check=False, env={"PYTHONPATH": str(MODULES), "PATH": ""})
     from SpineAnalysisLib import __version__

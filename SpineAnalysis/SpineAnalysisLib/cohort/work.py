@@ -11,6 +11,7 @@ from typing import Literal
 
 from .. import __version__
 from ..errors import InputError
+from ..segmentation.network.model import default_path
 from ..segmentation.process import python_executable
 from .child import Ended, run_limited
 from .folders import content_of
@@ -107,13 +108,14 @@ def _failed(study: Study, place: Place, key: str, outcome: Outcome) -> Outcome:
 
 
 def key_of(study: Study, settings: Settings) -> str:
-    """SHA-256 of what the results depend on: content of the files, version and parameters.
+    """SHA-256 of what the results depend on: content of the files, parameters, versions and the embedded network.
 
     :raises InputError: where a file cannot be read.
     """
     files = [(role, content_of(path)) for role, path in study.files]
-    told = {"version": settings.version, "engine": _version_of(settings.engine_package), "options": settings.options,
-            "files": files, "contrasts": [scan.contrast for scan in study.scans], "stem": study.stem}
+    told = {"version": settings.version, "engine": _version_of(settings.engine_package),
+            "network": content_of(default_path().with_suffix(".json")), "options": settings.options, "files": files,
+            "contrasts": [scan.contrast for scan in study.scans], "stem": study.stem}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
