@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import SpineAnalysisLib
 from SpineAnalysisLib.cohort.cluster import remote_client, run_all
 from SpineAnalysisLib.cohort.place import Place
 from SpineAnalysisLib.cohort.study import Scan, Study
@@ -110,7 +111,7 @@ def test_jobs_do_the_studies_and_a_canceled_job_loses_none(slurm: Path, tmp_path
         every.append(Study(str(number), scans=(Scan(scan),), stem=f"sub-{number}"))
     settings = Settings(tmp_path / "out", program=PROGRAM)
     Place(settings.output).open()
-    library = str(Path(sys.modules[Settings.__module__].__file__ or "").parents[2])
+    library = str(Path(SpineAnalysisLib.__file__).parents[1])
     canceled: list[str] = []
 
     def cancel_one(_outcome: object, count: int) -> None:
