@@ -14,11 +14,14 @@ from SpineAnalysisLib.measurements import registry
 from SpineAnalysisLib.measurements.record import Grade, Quality, Severity
 from SpineAnalysisLib.measurements.registry import definitions, families
 from SpineAnalysisLib.phantoms.presets import preset
+from SpineAnalysisLib.reading.image import read_image
+from SpineAnalysisLib.reading.segmentation import read_segmentation
 from SpineAnalysisLib.report import views
 from SpineAnalysisLib.report.cards import MOST_OPEN, cards_of
 from SpineAnalysisLib.report.curvatures import is_curve
 from SpineAnalysisLib.report.html import render_report, write_report
 from SpineAnalysisLib.report.tables import References
+from SpineAnalysisLib.schemes import understand
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -206,6 +209,24 @@ def test_report_of_a_measured_phantom(monkeypatch):
     size, pixels, paths = drawn(section_svg(measured))
     within = inside(paths["canal_area"], pixels.shape, size)
     assert pixels[within].mean() > 1.5 * pixels[~within].mean()
+
+
+@pytest.mark.usefixtures("_without_3d")
+def test_report_of_a_real_scan(real_data, monkeypatch):
+    """A steep sacrum, a cut vertebra, a derived canal."""
+    monkeypatch.setattr(registry, "families", families)
+    monkeypatch.setattr(registry, "definitions", definitions)
+    folder = real_data("lumbar_ct_totalsegmentator")
+    read = read_segmentation(folder / "totalseg_labels.nii.gz")
+    labeled = understand(read.volume, "auto", read.names, None, None)
+    measured = analyze(read_image([folder / "ct.nii.gz"]).volume, labeled.labels, contrast="CT")
+    page = render_report(measured)
+    _check_planes(measured)
+    assert "180 to 420 HU" in page
+    assert len(page) < 2e6
+    titles = re.findall(r'<b>[A-Z]</b> ([^<]*)<', page[page.index('id="level-s1"'):])
+    assert "Spinal canal and cord: axial-oblique" in titles or "Spinal canal and cord: axial" in titles
+    assert not any("canal and cord: coronal" in title for title in titles)
 
 
 LAYOUT = """<script>

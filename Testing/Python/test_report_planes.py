@@ -8,12 +8,13 @@ from report_phantom import drawn
 
 from SpineAnalysisLib.analysis import analyze
 from SpineAnalysisLib.anatomy import Level, Segment
+from SpineAnalysisLib.geometry.frames import Frame
 from SpineAnalysisLib.measurements.record import Severity
 from SpineAnalysisLib.measurements.registry import definitions
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
 from SpineAnalysisLib.report.curvatures import curvature_pictures, is_curve
 from SpineAnalysisLib.report.pictures import PAPER
-from SpineAnalysisLib.report.planes import plane_name, sections_at
+from SpineAnalysisLib.report.planes import anatomy_of, plane_name, sections_at
 from SpineAnalysisLib.report.section import letters, section_pictures
 from SpineAnalysisLib.report.sketch import Sketch, Word
 
@@ -33,7 +34,7 @@ def analysis():
 
 @pytest.fixture(scope="module")
 def sections(analysis):
-    return {section.title: section for section in sections_at(L3_L4, analysis.measurements)}
+    return {section.title(analysis.spine): section for section in sections_at(L3_L4, analysis.measurements)}
 
 
 def lines(analysis, section):
@@ -103,9 +104,16 @@ def test_letters_of_directions(direction, expected):
     assert letters(np.array(direction, float)) == expected
 
 
-def test_planes_are_called_by_the_patient(analysis):
-    frame = analysis.spine.vertebra(Level.L4).frame
-    assert plane_name(frame) in ("axial", "axial-oblique")
+def test_planes_are_called_by_the_anatomy(analysis):
+    """The sacrum's own axial plane is nearer to the scanner's coronal one."""
+    tilted = Frame.from_axes(np.zeros(3), np.array([0.0, 0.8, 0.6]), np.array([0.0, 0.6, -0.8]))
+    assert plane_name(tilted) == "coronal-oblique"
+    assert plane_name(tilted, tilted) == "axial"
+    side = Frame(tilted.origin, tilted.anterior, tilted.superior, tilted.right)
+    assert plane_name(side, tilted) == "sagittal"
+    disc = anatomy_of(analysis.spine, L3_L4)
+    assert plane_name(disc, disc) == "axial"
+    assert anatomy_of(analysis.spine, None) is None
 
 
 def test_words_keep_apart():

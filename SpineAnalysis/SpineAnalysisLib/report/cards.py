@@ -127,7 +127,7 @@ def _card(analysis: Analysis, place: Place, records: Sequence[Measurement], said
 
 def _plates(analysis: Analysis, section: Section, letters: str) -> list[Plate]:
     made = section_pictures(analysis.spine, section, registry.definitions())
-    return [Plate(letter, section.title, each.picture, each.caption, section.severity)
+    return [Plate(letter, section.title(analysis.spine), each.picture, each.caption, section.severity)
             for letter, each in zip(letters, made, strict=False)]
 
 

@@ -98,8 +98,9 @@ def key_pictures(analysis: Analysis) -> list[tuple[str, Picture]]:
         whole = sagittal_picture(spine, SagittalSurface.of(spine), severities)
     worst = [section_at(place, measurements) for place in ranked(measurements)
              if place is not None and severities[place] > Severity.NORMAL][:MOST_OPEN]
-    return [("spine", whole), *((f"{section.level}, {section.title}", made.picture) for section in worst if section
-                                for made in section_pictures(spine, section, registry.definitions())[:1])]
+    return [("spine", whole),
+            *((f"{section.level}, {section.title(spine)}", made.picture) for section in worst if section
+              for made in section_pictures(spine, section, registry.definitions())[:1])]
 
 
 _ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}

@@ -11,6 +11,7 @@ from ..geometry.frames import Frame
 from ..measurements import registry
 from ..measurements.record import Geometry, Measurement, Severity
 from ..measurements.registry import Family
+from ..spine import Spine
 
 FloatArray = NDArray[np.floating]
 
@@ -69,11 +70,10 @@ class Section:
         sides = {shape.record.side for shape in (*self.inside, *self.beside)}
         return next(iter(sides)) if len(sides) == 1 else None
 
-    @property
-    def title(self) -> str:
+    def title(self, spine: Spine) -> str:
         """``Foramina and lateral recesses, left: sagittal-oblique``."""
         side = f", {self.side}" if self.side else ""
-        return f"{self.family.title}{side}: {plane_name(self.frame)}"
+        return f"{self.family.title}{side}: {plane_name(self.frame, anatomy_of(spine, self.level))}"
 
 
 @dataclass(eq=False)
@@ -121,9 +121,20 @@ def section_at(level: Level | Segment | None, measurements: Sequence[Measurement
     return next(iter(sections_at(level, measurements)), None)
 
 
-def plane_name(frame: Frame) -> str:
-    """``axial``, or ``axial-oblique`` where the plane leans."""
-    normal = np.abs(frame.superior)
+def anatomy_of(spine: Spine, level: Level | Segment | None) -> Frame | None:
+    """The frame of a vertebra or a disc, by which planes there are called: the sacrum's own axial plane is steep."""
+    if isinstance(level, Segment):
+        return next((motion.disc for motion in spine.segments if motion.segment == level), None)
+    vertebra = None if level is None else spine.vertebra(level)
+    return None if vertebra is None else vertebra.frame
+
+
+def plane_name(frame: Frame, anatomy: Frame | None = None) -> str:
+    """``axial``, or ``axial-oblique`` where the plane leans.
+
+    :param anatomy: by whose axes it is called; without, by the scanner's.
+    """
+    normal = np.abs(frame.superior if anatomy is None else anatomy.axes @ frame.superior)
     axis = int(normal.argmax())
     return _PLANES[axis] if normal[axis] > _STRAIGHT else f"{_PLANES[axis]}-oblique"
 

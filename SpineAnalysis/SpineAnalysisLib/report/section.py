@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Segment, Side
-from ..geometry.frames import Frame
 from ..measurements.registry import Definition
 from ..spine import SHOWN, Scan, Spine
 from .pictures import MUTED, PAPER, TONES, Picture, grays
-from .planes import Section, Shape
+from .planes import Section, Shape, anatomy_of, plane_name
 from .reformat import colors_of_labels, named_vertebrae, sample_image
 from .sketch import Sketch
 from .wording import quantity
@@ -28,6 +27,8 @@ _AHEAD_MM = 8.0
 """Views from below are centered this far in front of what is drawn, so that the body is seen too."""
 _SHARPER = 1.5
 """Another scan is shown than the one that was segmented where that one is coarser by this factor."""
+_CROSSING = 0.5
+"""Least sine of the angle at which an endplate and the plane that it is drawn into cross."""
 _OUTLINE_MM = 2.0
 """An outline of the canal is drawn into a plane that it lies this near to."""
 _NAMED_MM = 15.0
@@ -76,7 +77,7 @@ def _scans(spine: Spine, section: Section) -> Sequence[Scan | None]:
 
 def _drawn(spine: Spine, section: Section, scan: Scan | None, definitions: Mapping[str, Definition]) -> Picture:
     frame = section.frame
-    center, half = _field(section)
+    center, half = _field(spine, section)
     step = 2.0 * half / PIXELS
     offsets = (np.arange(PIXELS) + 0.5) * step - half
     right, front = np.meshgrid(center[0] - offsets, center[1] - offsets)
@@ -101,21 +102,21 @@ def _drawn(spine: Spine, section: Section, scan: Scan | None, definitions: Mappi
     _name_vertebrae(sketch, spine, section, place)
     for shape in (*section.inside, *section.beside):
         _write(sketch, shape, place, definitions)
-    return sketch.picture(_alt(section, definitions, scan is not None), SHOWN_PX,
+    return sketch.picture(_alt(spine, section, definitions, scan is not None), SHOWN_PX,
                           (letters(frame.right)[1], letters(frame.anterior)[1]))
 
 
-def _field(section: Section) -> tuple[FloatArray, float]:
+def _field(spine: Spine, section: Section) -> tuple[FloatArray, float]:
     """(2,) middle of the picture along R and A of the frame, and half its width, mm."""
     points = section.frame.to_frame(np.vstack([s.geometry.points_RAS for s in (*section.inside, *section.beside)]))
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     half = max(FIELD_MM / 2.0, float((high - low).max()) / 2.0 + _MARGIN_MM)
-    ahead = _AHEAD_MM if half == FIELD_MM / 2.0 and _is_axial(section.frame) else 0.0
+    ahead = _AHEAD_MM if half == FIELD_MM / 2.0 and _is_axial(spine, section) else 0.0
     return (low + high) / 2.0 + np.array([0.0, ahead]), half
 
 
-def _is_axial(frame: Frame) -> bool:
-    return int(np.abs(frame.superior).argmax()) == 2
+def _is_axial(spine: Spine, section: Section) -> bool:
+    return plane_name(section.frame, anatomy_of(spine, section.level)).startswith("axial")
 
 
 def _outlines_here(spine: Spine, section: Section) -> list[FloatArray]:
@@ -130,7 +131,7 @@ def _outlines_here(spine: Spine, section: Section) -> list[FloatArray]:
 
 def _endplates(spine: Spine, section: Section) -> list[FloatArray]:
     """(2, 3) endplates that lines in pictures from the side or the front run between, as lines of this plane."""
-    if _is_axial(section.frame) or section.outlined or section.level is None:
+    if _is_axial(spine, section) or section.outlined or section.level is None:
         return []
     ends = [(section.level.upper, "inferior"), (section.level.lower, "superior")] if isinstance(
         section.level, Segment) else [(section.level, "superior"), (section.level, "inferior")]
@@ -141,6 +142,8 @@ def _endplates(spine: Spine, section: Section) -> list[FloatArray]:
         rim = None if faces is None else faces.superior if end == "superior" else faces.inferior
         if rim is not None:
             along = np.cross(rim.plane.normal, section.frame.superior)
+            if np.linalg.norm(along) < _CROSSING:  # the plate lies in the plane
+                continue
             half = rim.half[int(abs(along @ rim.face.frame.anterior) > abs(along @ rim.face.frame.right))]
             middle = np.mean([rim.corner(1), rim.corner(-1)], axis=0)
             out.append(middle + np.outer([-half, half], along / np.linalg.norm(along)))
@@ -154,7 +157,7 @@ def _guide(sketch: Sketch) -> str:
 
 def _name_vertebrae(sketch: Sketch, spine: Spine, section: Section, place: Placing) -> None:
     """In pictures from the side and from the front."""
-    if _is_axial(section.frame):
+    if _is_axial(spine, section):
         return
     width, height = (n / sketch.scale for n in sketch.size)
     for vertebra in named_vertebrae(spine):
@@ -211,11 +214,11 @@ def _scan_named(scan: Scan | None, window_HU: tuple[float, float]) -> str:
     return f"On {scan.name}{_ALIGNED[scan.alignment]}{window}."
 
 
-def _alt(section: Section, definitions: Mapping[str, Definition], scanned: bool) -> str:
+def _alt(spine: Spine, section: Section, definitions: Mapping[str, Definition], scanned: bool) -> str:
     parts = "; ".join(_told((*section.inside, *section.beside), section.side, definitions))
     source, place = "scan" if scanned else "segmentation", section.level or "the whole spine"
     right, up = letters(section.frame.right)[0], letters(section.frame.anterior)[0]
-    return (f"{section.title} section of the {source} at {place}, the patient's {_words(right)} on the left, "
+    return (f"{section.title(spine)} section of the {source} at {place}, the patient's {_words(right)} on the left, "
             f"{_words(up)} up, with what was measured drawn: {parts}.")
 
 
