@@ -136,7 +136,8 @@ def body_shape(bone: Bone, centerline: Curve) -> Shape | None:
         up = bisector(superior, inferior, up)
         crossing = centerline.intersections(Plane(center, up))
         s = float(crossing[np.abs(crossing - s).argmin()]) if len(crossing) else s
-    faces = Faces.of(body, Frame.from_axes(center, up, center - centerline.position(s)))
+    untold = bone.volume.crop(*box).array & ~body.array  # where the body is split from its arch is but an estimate
+    faces = Faces.of(body, Frame.from_axes(center, up, center - centerline.position(s)), untold=untold)
     superior, inferior = faces.refined(superior, 1), faces.refined(inferior, -1)
     center = center + faces.aside * faces.frame.right  # parts of pedicles count as body more on one side
     frame = Frame.from_axes(center, bisector(superior, inferior, up), center - centerline.position(s))

@@ -16,7 +16,7 @@ CELL_MM = 2.0
 """Rough points of a face are taken from cells of this width."""
 AXIS_MM, COLUMN_SHARE = 5.0, 0.6
 """A body's extent is taken this near to its axes; its height within this share of its half width."""
-PLATE_SHARE = 0.9
+PLATE_SHARE = 1.0
 """Share of the body's outline at mid-height over which its endplates are fitted: spurs grow beyond."""
 STRIP_SHARE, BACK_SHARE = 0.4, 0.15
 """Share of the body's width, or depth, about the midline over which its walls are fitted; the back wall over less, as
@@ -95,13 +95,16 @@ class Faces:
     sides: bool = True
 
     @staticmethod
-    def of(body: Volume, frame: Frame, reach_mm: tuple[float, float, float] = (40.0, 40.0, 40.0),
-           sides: bool = True) -> "Faces":
+    def of(body: Volume, frame: Frame, reach_mm: tuple[float, float, float] = (40.0, 40.0, 40.0), sides: bool = True,
+           untold: NDArray[np.bool_] | None = None) -> "Faces":
         """:param body: boolean, cropped with a few empty voxels around it.
         :param reach_mm: along R, A and S, how far from the frame's origin voxels are looked at.
+        :param untold: on the body's grid, voxels that are neither body nor outside of it, such as the pedicles'.
         """
         centers = frame.to_frame(body.to_ras(np.indices(body.shape).reshape(3, -1).T))
         near = np.all(np.abs(centers) < reach_mm, axis=1)
+        if untold is not None:
+            near &= ~untold.ravel()
         return Faces(frame, centers[near], body.array.ravel()[near] > 0.5, body.ijk_to_ras[:3, :3], sides)
 
     def refined(self, rough: Plane | None, sign: int) -> Plane | None:
