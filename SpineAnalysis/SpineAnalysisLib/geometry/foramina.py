@@ -23,6 +23,7 @@ REACH_MM = 22.0
 NEAR_MM = 10.0
 """An opening lies mostly this near to it."""
 BLUR_VOXELS = 0.6
+"""Of the finest edge: blurred over thick slices, round pedicles would shrink."""
 PROCESS_PART = (0.3, 0.5)
 """Shares of the height between which the wall behind is the superior articular process."""
 RECESS_HEIGHT_MM, HOLLOW_MM = 8.0, 1.0
@@ -106,7 +107,8 @@ def plane_through(top: FloatArray, bottom: FloatArray, anterior: FloatArray) -> 
 
 def smooth_shares(mask: Volume) -> Volume:
     """Shares (0..1) of a boolean mask, smooth enough that their halves do not follow the voxels' stairs."""
-    return mask.with_array(gaussian_filter(mask.array.astype(np.float32), BLUR_VOXELS, truncate=3.0))
+    blur = BLUR_VOXELS * mask.spacing.min() / mask.spacing
+    return mask.with_array(gaussian_filter(mask.array.astype(np.float32), blur, truncate=3.0))
 
 
 def opening(walls: Volume, frame: Frame, top: FloatArray, bottom: FloatArray) -> Opening | None:

@@ -171,6 +171,7 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
     drawn = float(np.linalg.norm([BORDER_SHARE * up, PLANE_SHARE["height"] * across, placed]))
     middle = float(found.ahead.mean() + found.behind.mean()) / 2.0
     yield record("foramen_height", found.height, "mm", drawn, _line(found, (middle, found.floor), (middle, found.roof)))
+    edges = {"foramen_width": _at_edges(found, drawn)}
     drawn = float(np.linalg.norm([BORDER_SHARE * front, PLANE_SHARE["width"] * across, placed]))
     narrow = float(found.heights[found.narrowest(*UPPER_PART)])
     for key, height in (("foramen_width", narrow), ("foramen_width_disc", foramen.disc_height)):
@@ -178,7 +179,7 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
             yield _missing(key, segment, side, (*foramen.flags, "disc_beside_pedicle"))
             continue
         behind, ahead = found.walls_at(height)
-        spread = float(np.hypot(drawn, PLACE_MM * found.slope_at(height)))
+        spread = float(np.linalg.norm([drawn, PLACE_MM * found.slope_at(height), edges.get(key, 0.0)]))
         yield record(key, ahead - behind, "mm", spread, _line(found, (behind, height), (ahead, height)))
     outline = OUTLINE_SHARE * found.perimeter * float(np.linalg.norm([(front + up) / 2.0, across, placed]))
     yield record("foramen_area", found.area, "mm2", outline, Geometry("contour", found.contour_RAS, found.frame))
@@ -187,6 +188,16 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
                      Geometry("line", foramen.recess.line_RAS, foramen.recess.frame))
     elif foramen.motion.segment.lower.region in (Region.LUMBAR, Region.SACRAL):
         yield _missing("lateral_recess_depth", segment, side, (*foramen.flags, "facet_not_in_view"))
+
+
+def _at_edges(found: Opening, drawn: float) -> float:
+    """How much the smallest width changes where its range ends higher or lower, as a wall may have a step there.
+
+    :param drawn: standard uncertainty of the heights that the range is a share of, mm.
+    """
+    low, high = UPPER_PART
+    ends = [max(high + sense * drawn / found.height, low + 0.05) for sense in (-1, 0, 1)]
+    return float(np.ptp([found.widths[found.narrowest(low, end)] for end in ends]))
 
 
 def _line(found: Opening, *ends: tuple[float, float]) -> Geometry:
