@@ -29,6 +29,8 @@ MAX_CANAL_AWAY_MM = 60.0
 """No vertebra's center is farther from its canal than this."""
 MAX_TURN_DEG = 60.0
 """No vertebra is turned farther than this against its neighbors."""
+LEAST_SHARE = 0.25
+"""A body of a smaller share of its neighbors' volume is a crumb; a flattened one keeps its width and depth."""
 
 
 def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contrast | None = None,
@@ -143,15 +145,12 @@ def _body_or_all(bone: Bone) -> FloatArray:
 
 
 def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior: FloatArray) -> tuple[Vertebra, ...]:
-    shapes: list[Shape] = []
-    for bone, forward in zip(bones, anterior, strict=True):
-        if bone.level is Level.S1:
-            shape = sacral_shape(bone, shapes[-1], centerline) if shapes else None
-        else:
-            shape = body_shape(split_body(bone, centerline, front, forward), centerline)
-        if shape is not None:
-            shapes.append(shape)
-    shapes = [shape for i, shape in enumerate(shapes) if _agrees(shape, shapes[max(i - 2, 0):i] + shapes[i + 1:i + 3])]
+    found = [body_shape(split_body(bone, centerline, front, forward), centerline)
+             for bone, forward in zip(bones, anterior, strict=True) if bone.level is not Level.S1]
+    bodies = [shape for shape in found if shape is not None]
+    shapes = [x for i, x in enumerate(bodies) if _agrees(x, bodies[max(i - 2, 0):i] + bodies[i + 1:i + 3])]
+    sacra = [sacral_shape(bone, shapes[-1], centerline) for bone in bones if bone.level is Level.S1 and shapes]
+    shapes += [x for x in sacra if x is not None and _agrees(x, shapes[-2:])]
     return tuple(Vertebra(x.level, x.frame, x.superior, x.inferior, x.pedicle_RAS,
                           _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags, x.faces,
                           x.pedicles)
@@ -159,11 +158,14 @@ def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior
 
 
 def _agrees(shape: Shape, neighbors: list[Shape]) -> bool:
-    """Whether a vertebra faces the way its neighbors do; one whose body is out of view does not."""
+    """Whether a vertebra faces and stands the way its neighbors do, as one whose body is out of view does not, and is no
+    crumb of a label beside them."""
     if not neighbors:
         return True
-    forward = np.sum([other.frame.anterior for other in neighbors], axis=0)
-    return angle_deg(shape.frame.anterior, forward) < MAX_TURN_DEG
+    if shape.level is not Level.S1 and shape.volume < LEAST_SHARE * np.median([other.volume for other in neighbors]):
+        return False
+    axes = np.sum([other.frame.axes for other in neighbors], axis=0)[1:]
+    return max(angle_deg(own, theirs) for own, theirs in zip(shape.frame.axes[1:], axes, strict=True)) < MAX_TURN_DEG
 
 
 def _crossing(centerline: Curve, plane: Plane) -> float | None:

@@ -28,19 +28,19 @@ Key = tuple[str, Level | Segment | None]
 FINE = {"deg": 0.7, "mm": 0.4}
 """Tolerances on voxels of 1 mm."""
 THICK = {"deg": 2.0, "mm": 0.7}
-HOLLOW_MM = 0.85
+HOLLOW_MM = 0.7
 """The front of the body with endplates 4 mm hollow is not found as well."""
 CASES: dict[str, tuple[str, float | tuple[float, ...], str, bool, bool, dict[str, float]]] = {
     # preset, spacing, axes, turned, bodies labeled apart, tolerances
     "slipped": ("slipped", 1.0, "PSR", True, False, FINE),
     "fractured": ("fractured", 1.0, "LPS", True, True, {**FINE, "mm": HOLLOW_MM}),
     "curved": ("curved", 1.0, "RAS", True, True, FINE),
-    "scoliotic": ("scoliotic", 1.0, "PSR", True, True, {"deg": 0.7, "mm": 0.6}),
-    "cervical": ("cervical", 1.0, "RAS", True, True, {"deg": 1.2, "mm": 0.4}),
+    "scoliotic": ("scoliotic", 1.0, "PSR", True, True, FINE),
+    "cervical": ("cervical", 1.0, "RAS", True, True, FINE),
     "thick sagittal": ("normal_lumbar", (3.3, 0.7, 0.7), "RAS", False, True, THICK),
     "thick turned": ("fractured", (3.3, 0.7, 0.7), "RAS", True, False, {**THICK, "mm": HOLLOW_MM}),
 }
-SLIP_MM = {"fine": 0.52, "thick": 1.2}
+SLIP_MM = {"fine": 0.5, "thick": 1.2}
 
 
 def labels_of(phantom: Phantom, case: str) -> LabelMap:

@@ -185,6 +185,19 @@ def test_principal_curve_of_a_bent_tube(cut: NDArray) -> None:
     np.testing.assert_array_equal(curve.points, principal_curve(points, -UP).points)
 
 
+def test_principal_curve_of_a_wide_tube_does_not_swing() -> None:
+    """A sacral canal: 34 mm wide, 12 mm deep, bent backward, with a root's sleeve on one side."""
+    place = np.stack(np.meshgrid(*[np.arange(-60.0, 61.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    radius = np.hypot(place[:, 1] + 50.0, place[:, 2]) - 50.0  # an arc of 50 mm in the sagittal plane
+    angle = np.arctan2(-place[:, 2], place[:, 1] + 50.0)
+    within = np.hypot(place[:, 0] / 17.0, radius / 6.0) < 1.0
+    sleeve = (np.abs(place[:, 2] - 5.0) < 4.0) & (np.abs(radius) < 4.0) & (place[:, 0] > 0.0) & (place[:, 0] < 30.0)
+    curve = principal_curve(place[(within | sleeve) & (np.abs(angle) < 1.1)], -UP)
+    inner = curve.position(np.linspace(6.0, curve.length - 6.0, 60))
+    assert np.abs(inner[:, 0]).max() < 2.5
+    assert np.abs(np.hypot(inner[:, 1] + 50.0, inner[:, 2]) - 50.0).max() < 1.0
+
+
 # --- endplates
 
 def tilted_body(top: Plane, bottom: Plane, spacing: float, rotation: NDArray, spur: float = 0.0) -> Volume:

@@ -75,6 +75,11 @@ class Shape:
     faces: Faces | None = None
     pedicles: Pedicles = field(default_factory=dict)
 
+    @property
+    def volume(self) -> float:
+        """mm3 of the labeled body (of the sacrum: of its upper end)."""
+        return 0.0 if self.faces is None else float(self.faces.inside.sum() * abs(np.linalg.det(self.faces.steps)))
+
 
 def bones_of(labels: LabelMap, windows: Mapping[int, tuple[slice, slice, slice]]) -> list[Bone]:
     """Every labeled vertebra that may have a body, from head to foot.

@@ -14,6 +14,9 @@ FloatArray = NDArray[np.floating]
 
 STIFFNESS = 500.0
 """Smoothing of fitted curves in mm4: waves shorter than about 30 mm are ironed out, the spine's own curves are not."""
+PIECE_MM, WIDE_MM = 10.0, 5.8
+"""A tube's width is that of the widest of its pieces of this length; it is wide where its points' standard deviation
+exceeds this, which leaves three quarters of a wave (see ``principal_curve``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +80,13 @@ class Curve:
         return Curve(self.position(np.linspace(start, end, count)))
 
 
-def fit_curve(points: FloatArray, weights: FloatArray | None = None, stiffness: float = STIFFNESS,
+def fit_curve(points: FloatArray, weights: FloatArray | None = None, stiffness: float | FloatArray = STIFFNESS,
               step: float = 0.5) -> Curve:
     """A smooth curve along ordered points.
 
     :param points: (N, 3), N >= 2, in the order of the curve; noisy and unevenly spaced is all right.
     :param weights: (N,) relative trust.
-    :param stiffness: mm4, see ``STIFFNESS``; 0 interpolates.
+    :param stiffness: mm4, see ``STIFFNESS``, the same or (3,) along each axis; 0 interpolates.
     """
     points = np.asarray(points, float)
     chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
@@ -96,7 +99,8 @@ def fit_curve(points: FloatArray, weights: FloatArray | None = None, stiffness: 
         dense = np.stack([np.interp(at, chord, points[:, axis]) for axis in range(3)], axis=-1)
     else:
         density = weights * np.gradient(chord)  # so that stiffness means the same whatever the sampling
-        dense = np.stack([make_smoothing_spline(chord, points[:, axis], w=density, lam=stiffness)(at)
+        stiff = np.broadcast_to(stiffness, 3)
+        dense = np.stack([make_smoothing_spline(chord, points[:, axis], w=density, lam=float(stiff[axis]))(at)
                           for axis in range(3)], axis=-1)
     return Curve(dense).cut(0.0, Curve(dense).length, step)
 
@@ -105,21 +109,46 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
     """The center curve of an elongated cloud of points.
 
     Points are assigned to the nearest place of the curve and the curve is moved to their means, until it rests; so
-    its cross-sections are perpendicular to it however it bends.
+    its cross-sections are perpendicular to it however it bends.  Of a wide tube that would not come to rest: with a
+    variance v of the points across, a wave of wave number k comes back v k^2 times as high, and smoothed
+    1 / (1 + STIFFNESS k^4) of that, which is more than before where v exceeds 2 sqrt(STIFFNESS), as in a sacral canal of
+    30 mm.  Hence, the wider the tube, the less nearness counts along its width, and the stiffer the curve is there.
 
     :param points: (N, 3), evenly filling the structure.
     :param direction: (3,) in which the curve shall run; the structure follows it roughly monotonically.
     """
     along = points @ np.asarray(direction, float)
     curve = fit_curve(_bin_means(points, along, 3.0 * bin_mm)[0])
+    s = curve.project(points)
     for _ in range(iterations):
-        s = curve.project(points)
-        centers, counts, runs = _bin_means(points, s, bin_mm)
+        axes, width = _widest(points - curve.position(s), s)
+        turned = points @ axes.T
+        counted = min(1.0, (WIDE_MM / width)**8)
+        s = _nearest(turned, Curve(curve.points @ axes.T), np.array([1.0, 1.0, counted]))
+        centers, counts, runs = _bin_means(turned, s, bin_mm)
         whole = np.concatenate([np.arange(len(counts))[run][_whole_bins(counts[run])] for run in runs])
-        fitted = fit_curve(centers[whole])
+        fitted = fit_curve(centers[whole], stiffness=np.array([STIFFNESS, STIFFNESS, max(STIFFNESS, width**4)]))
         ends = fitted.project(centers[[0, -1]])
-        curve = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
+        fitted = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
+        curve = Curve(fitted.points @ axes)
     return curve
+
+
+def _widest(away: FloatArray, s: FloatArray) -> tuple[FloatArray, float]:
+    """(3, 3) axes in rows, the last along a tube's width, and the standard deviation along it where it is widest.
+
+    :param away: (N, 3) from the curve to points; :param s: (N,) their arc lengths.
+    """
+    axes = np.linalg.eigh(away.T @ away)[1].T
+    piece = np.unique(np.floor(s / PIECE_MM), return_inverse=True)[1].ravel()
+    return axes, float(np.sqrt((np.bincount(piece, (away @ axes[2])**2) / np.bincount(piece)).max()))
+
+
+def _nearest(points: FloatArray, curve: Curve, scale: FloatArray) -> FloatArray:
+    """(N,) arc lengths of the curve's points that are nearest to points, with (3,) distances scaled."""
+    seen = Curve(curve.points * scale)
+    s = seen.project(points * scale)
+    return np.interp(s, seen.arc_length, curve.arc_length) + (s - np.clip(s, 0.0, seen.length))
 
 
 def _whole_bins(counts: FloatArray, look: int = 8, share: float = 0.85) -> slice:
