@@ -25,8 +25,12 @@ PRIORS = {(2, 1): (0.045, 0.02, 1e3), (2, -1): (0.045, 0.02, 1e3), (1, 1): (0.1,
           (1, -1): (0.02, 0.02, 0.03), (0, 1): (0.1, 0.1, 0.1), (0, -1): (0.1, 0.1, 0.1)}
 """By axis of the frame and side: how hollow a face is in shares of its half width, how much that varies, and how much
 its tilt does."""
-HEIGHT_SHARE, WALL_SHARE = 0.12, 0.3
-"""Standard deviation of where labels end, in voxels, for endplates and walls; labels do not average it out."""
+HEIGHT_SHARE, WALL_SHARE, SIDE_SHARE = 0.12, 0.3, 0.6
+"""Standard deviation of where labels end, in voxels, for endplates, walls and the walls at the sides; labels do not
+average it out."""
+DRAWN_MM = {0: 0.2, 1: 0.55, -1: 0.55}
+"""How differently one endplate is drawn when it is segmented anew: standard deviation of its height in the middle, in
+front and behind, and of the walls there.  Of one subject's bodies in four scans (docs/REPEATABILITY.md)."""
 UNSEEN_MM = 2.0
 """The same where a wall could not be followed."""
 VAGUE_DEG = 8.0
@@ -71,12 +75,14 @@ class Rim:
 
     def height_deviation(self, sign: int) -> float:
         """One standard deviation of the height in front (1), in the middle (0) or behind (-1), mm."""
-        return float(np.hypot(self.face.deviation(self._end(sign)), HEIGHT_SHARE * self.step))
+        own = self.face.deviation(self._end(sign))
+        return float(np.linalg.norm([own, HEIGHT_SHARE * self.step, DRAWN_MM[sign]]))
 
     @property
     def tilt_deviation(self) -> FloatArray:
         """(2,) standard deviations of the plane's tilt along R and along A, radians."""
-        return np.hypot(self.face.tilt_deviation, HEIGHT_SHARE * self.step / self.half)
+        drawn = DRAWN_MM[1] / np.sqrt(2.0)  # either end on its own
+        return np.hypot(self.face.tilt_deviation, np.hypot(HEIGHT_SHARE * self.step, drawn) / self.half)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +212,8 @@ class Faces:
                      for i, wall in enumerate(walls)]
             low, high = np.array([reach[0], reach[2]]), np.array([reach[1], reach[3]])
             center, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, 3.0)
-        spread = [UNSEEN_MM if wall is None else
-                  float(np.hypot(wall.deviation(wall.within(np.array([center[1 - i // 2], heights[i]]))),
-                                 WALL_SHARE * self._voxels[i // 2])) for i, wall in enumerate(walls)]
+        spread = [UNSEEN_MM if wall is None else float(np.linalg.norm([
+            wall.deviation(wall.within(np.array([center[1 - i // 2], heights[i]]))), DRAWN_MM[1],
+            (SIDE_SHARE, WALL_SHARE)[i // 2] * self._voxels[i // 2]])) for i, wall in enumerate(walls)]
         rim = Rim(face, center, half, np.array(spread), float(self._voxels[2]))
-        return rim if np.degrees(rim.tilt_deviation.max()) < VAGUE_DEG else None
+        return rim if np.degrees(face.tilt_deviation.max()) < VAGUE_DEG else None

@@ -22,10 +22,10 @@ from .registry import AREA, SOFT_HU, Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
 
-BOUNDARY_SHARE = 0.15
+BOUNDARY_SHARE = 0.18
 """Standard uncertainty of where an outline runs, in voxels: the same way all around (partial volume, the
-segmentation's threshold)."""
-END_SHARE = 0.28
+segmentation's threshold), when it is segmented anew (docs/REPEATABILITY.md)."""
+END_SHARE = 0.38
 """The same for the two ends of a diameter, each on its own."""
 PLACE_MM = 0.7
 """Standard uncertainty of where along the canal a level is; it matters where the canal widens or narrows."""

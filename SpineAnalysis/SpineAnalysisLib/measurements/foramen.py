@@ -23,12 +23,12 @@ FloatArray = NDArray[np.floating]
 
 UPPER_PART = (0.5, 0.75)
 """Shares of the height between which the width is the smallest: higher up, the roof closes every foramen."""
-BORDER_SHARE, PLANE_SHARE = 0.5, {"height": 0.5, "width": 0.4}
+BORDER_SHARE, PLANE_SHARE = 0.5, {"height": 1.0, "width": 0.5}
 """Standard uncertainty of a distance between two walls, in voxels along it; and, as the walls lean and pedicles are
-round, in voxels across the plane."""
+round, in voxels across the plane, when it is segmented anew (docs/REPEATABILITY.md)."""
 ESTIMATED_MM = 1.0
 """The same where the lower pedicle's place was estimated."""
-OUTLINE_SHARE = 0.15
+OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
 PLACE_MM = 0.5
 """Standard uncertainty of the height at which a width is taken; it matters where walls slope."""

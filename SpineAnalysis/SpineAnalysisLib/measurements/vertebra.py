@@ -22,11 +22,12 @@ FloatArray = NDArray[np.floating]
 PLACES = (("anterior", 1), ("middle", 0), ("posterior", -1))
 NEIGHBORS = 2
 """So many vertebrae above and below tell what height to expect."""
-ROTATION_DEG, ROTATION_PER_MM = 1.5, 0.6
+ROTATION_DEG, ROTATION_PER_MM = 1.5, 1.3
 """Standard uncertainty of the direction from canal to body, by which a vertebra's A axis is known, and what every
-millimeter of the coarsest voxel edge adds."""
-VOLUME_SHARE = 0.1
-"""Standard uncertainty of where a body's outline runs, in voxels, the same way all around."""
+millimeter of the coarsest voxel edge adds when it is segmented anew (docs/REPEATABILITY.md)."""
+VOLUME_SHARE, OUTLINE_MM = 0.1, 0.4
+"""Standard uncertainty of where a body's outline runs, the same way all around: in voxels, and when it is segmented
+anew."""
 SLIP_MM = 3.0
 """A shift below this is not called a slip, so its percentage is not graded."""
 
@@ -151,8 +152,8 @@ def _volume(body: Body, flags: tuple[str, ...], settings: Mapping[str, Any]) -> 
     surface = 8.0 * float(half[0] * half[1] + half[1] * half[2] + half[0] * half[2])
     center = Geometry("point", body.vertebra.frame.origin[None], sagittal(body.vertebra.frame,
                                                                           body.vertebra.frame.origin))
-    yield graded("vertebra_volume", body.vertebra.level, value, "mm3", VOLUME_SHARE * surface * voxel**(1 / 3), flags,
-                 center, settings)
+    outline = float(np.hypot(VOLUME_SHARE * voxel**(1 / 3), OUTLINE_MM))
+    yield graded("vertebra_volume", body.vertebra.level, value, "mm3", outline * surface, flags, center, settings)
 
 
 def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings: Mapping[str, Any]
