@@ -22,8 +22,9 @@ LEAST_CONTRAST = 1.5
 LEAST_SAMPLES = 20
 CORE = 0.5
 """Share of the canal's radius that is surely its contents."""
-REFERENCE_SHARE = 0.1
-"""Relative standard uncertainty of the signals of fat and contents."""
+REFERENCE_SHARE = 0.25
+"""Relative standard uncertainty of the signals of fat and contents, when a subject is scanned and segmented anew
+(docs/REPEATABILITY.md)."""
 
 Place = tuple[Segment, Side, Opening, tuple[str, ...]]
 
