@@ -158,8 +158,8 @@ def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior
 
 
 def _agrees(shape: Shape, neighbors: list[Shape]) -> bool:
-    """Whether a vertebra faces and stands the way its neighbors do, as one whose body is out of view does not, and is no
-    crumb of a label beside them."""
+    """Whether a vertebra faces and stands the way its neighbors do, and is no crumb of a label beside them; one whose
+    body is out of view does not."""
     if not neighbors:
         return True
     if shape.level is not Level.S1 and shape.volume < LEAST_SHARE * np.median([other.volume for other in neighbors]):

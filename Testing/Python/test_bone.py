@@ -35,7 +35,7 @@ CASES: dict[str, tuple[str, float | tuple[float, ...], str, bool, bool, dict[str
     "slipped": ("slipped", 1.0, "PSR", True, False, FINE),
     "fractured": ("fractured", 1.0, "LPS", True, True, {**FINE, "mm": HOLLOW_MM}),
     "curved": ("curved", 1.0, "RAS", True, True, FINE),
-    "scoliotic": ("scoliotic", 1.0, "PSR", True, True, FINE),
+    "scoliotic": ("scoliotic", 1.0, "PSR", True, True, {**FINE, "mm": 0.45}),
     "cervical": ("cervical", 1.0, "RAS", True, True, FINE),
     "thick sagittal": ("normal_lumbar", (3.3, 0.7, 0.7), "RAS", False, True, THICK),
     "thick turned": ("fractured", (3.3, 0.7, 0.7), "RAS", True, False, {**THICK, "mm": HOLLOW_MM}),

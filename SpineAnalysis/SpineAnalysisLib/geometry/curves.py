@@ -111,8 +111,8 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
     Points are assigned to the nearest place of the curve and the curve is moved to their means, until it rests; so
     its cross-sections are perpendicular to it however it bends.  Of a wide tube that would not come to rest: with a
     variance v of the points across, a wave of wave number k comes back v k^2 times as high, and smoothed
-    1 / (1 + STIFFNESS k^4) of that, which is more than before where v exceeds 2 sqrt(STIFFNESS), as in a sacral canal of
-    30 mm.  Hence, the wider the tube, the less nearness counts along its width, and the stiffer the curve is there.
+    1 / (1 + STIFFNESS k^4) of that, which is more than before where v exceeds 2 sqrt(STIFFNESS), as in a sacral canal
+    of 30 mm.  Hence, the wider the tube, the less nearness counts along its width, and the stiffer the curve is there.
 
     :param points: (N, 3), evenly filling the structure.
     :param direction: (3,) in which the curve shall run; the structure follows it roughly monotonically.
