@@ -11,7 +11,10 @@ from scipy.spatial.transform import Rotation
 from SpineAnalysisLib.anatomy import CanalMeaning, Kind, Level, Structure
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.geometry.frames import angle_deg, reject
+from SpineAnalysisLib.measurements import canal
+from SpineAnalysisLib.measurements.flags import AP_CUTOFF
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec, preset
+from SpineAnalysisLib.progress import silent
 from SpineAnalysisLib.spine import Spine
 from SpineAnalysisLib.volume import LabelMap
 
@@ -219,6 +222,15 @@ def test_what_the_canal_means(small: LabelMap, kind: Kind, told: CanalMeaning, m
 
 # --- other inputs
 
+@pytest.mark.parametrize(("told", "flagged"), [("dural sac", True), ("bony canal", False), ("", True)])
+def test_cutoffs_of_the_bony_canal_say_so_on_a_dural_sac(small: LabelMap, told: CanalMeaning, flagged: bool) -> None:
+    found = canal.compute(build_spine(small, canal_means=told), {}, silent).measurements
+    diameters = [m for m in found if m.key == "canal_ap_diameter"]
+    assert diameters
+    assert all(m.grades and m.grade is not None and "Verbiest" in m.grade.source for m in diameters)
+    assert all((AP_CUTOFF in m.flags) is flagged for m in diameters)
+
+
 def cord_by_levels(phantom: Phantom) -> LabelMap:
     """The cord alone, labeled by the vertebra beside it, as the Spinal Cord Toolbox does."""
     labels = labels_of(phantom, 1.0)
@@ -273,17 +285,20 @@ def test_partly_visible_end_vertebra(lumbar: Phantom, end: str) -> None:
     assert angle_deg(found.frame.superior, exact.frame.superior) < 1.5
 
 
-def test_a_crumb_of_a_label_is_no_vertebra(lumbar: Phantom) -> None:
-    """What an engine left of L5 in a worn disc; the sacrum is found from the vertebra above it all the same."""
-    labels = labels_of(lumbar)
-    crumb = [v for v, s in labels.structures.items() if s.kind.is_bone and s.level is Level.L5]
-    center = next(b for b in lumbar.chain.bodies if b.spec.level is Level.L5).frame.origin
-    index = np.argwhere(np.isin(labels.array, crumb))
-    far = index[np.linalg.norm(labels.to_ras(index) - center, axis=1) > 8.0]
+def test_a_crumb_of_a_label_is_no_vertebra() -> None:
+    """An engine's vertebra in the worn disc above the sacrum, which is found from the body above it all the same."""
+    phantom = phantom_of(Level.L2, Level.S1, (*USUAL, Level.L5))
+    labels = labels_of(phantom)
+    disc = next(v for v, s in labels.structures.items() if s.kind is Kind.DISC and s.level is Level.L4)
+    index = np.argwhere(labels.array == disc)
+    near = np.linalg.norm(labels.to_ras(index) - phantom.chain.joints[-1].frame.origin, axis=1) < 12.0
+    crumb = max(labels.structures) + 1
     array = labels.array.copy()
-    array[tuple(far.T)] = 0
-    spine = build_spine(replace(labels, array=array))
-    assert names(v.level for v in spine.vertebrae) == ["L1", "L2", "L3", "L4", "S1"]
+    array[tuple(index[near].T)] = crumb
+    spine = build_spine(replace(labels, array=array, structures={
+        **labels.structures, crumb: Structure(Kind.VERTEBRA, Level.L5)}))
+    assert names(v.level for v in spine.vertebrae) == ["L2", "L3", "L4", "S1"]
+    assert names(m.segment for m in spine.segments) == ["L2-L3", "L3-L4", "L4-S1"]
     assert any("L5 could not be measured" in note for note in spine.notes)
 
 

@@ -15,7 +15,7 @@ from ..spine import MotionSegment, Spine, Tube, Vertebra
 from .canal_cutoffs import CUTOFFS, DEFAULTS
 from .csf import csf_ratios
 from .cutoffs import fitting
-from .flags import NEAR_CUTOFF, quality_of
+from .flags import AP_CUTOFF, NEAR_CUTOFF, quality_of
 from .profiles import reference, slab, smooth, value_at
 from .record import Geometry, Measurement, Table
 from .registry import AREA, SOFT_HU, Coding, Definition, Family, FamilyResult
@@ -187,6 +187,8 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
         flags = (*flags, NEAR_CUTOFF)
     if rules and quantity == "area" and not profile.tube.meaning:
         flags = (*flags, "area_cutoff_for_dural_sac")
+    if rules and quantity == "ap_diameter" and profile.tube.meaning != "bony canal":
+        flags = (*flags, AP_CUTOFF)
     yield Measurement(key, place, value, unit, None, spread, quality_of(flags), flags,
                       tuple(rule.grade(value) for rule in rules), _geometry(quantity, section))
 
@@ -207,7 +209,7 @@ Records = Mapping[tuple[str, Level | Segment | None], Measurement]
 
 def _combined(*parts: Measurement) -> tuple[str, ...]:
     """The flags of all parts, each once, in order."""
-    graded = (NEAR_CUTOFF, "area_cutoff_for_dural_sac")
+    graded = (NEAR_CUTOFF, "area_cutoff_for_dural_sac", AP_CUTOFF)
     return tuple(dict.fromkeys(flag for m in parts for flag in m.flags if flag not in graded))
 
 

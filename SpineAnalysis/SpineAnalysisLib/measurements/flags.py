@@ -7,6 +7,7 @@ from .record import Quality
 _GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
 
 NEAR_CUTOFF = "near_cutoff"
+AP_CUTOFF = "ap_cutoff_for_bony_canal"
 
 FLAGS: dict[str, tuple[Quality, str]] = {
     "level_provisional": (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
@@ -44,6 +45,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "needs_t1": (_POOR, "fat is told on T1 images only"),
     "fat_not_told": (_POOR, "the signals of fat and of the canal's contents are too much alike, or not in view"),
     "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
+    AP_CUTOFF: (_GOOD, "the cut-offs are for the bony canal; the dural sac is narrower, so they may say too much"),
     NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
     "femoral_heads_not_in_view": (_POOR, "the femoral heads are not both labeled and in view"),
     "c7_not_in_view": (_POOR, "C7 is not in view"),
