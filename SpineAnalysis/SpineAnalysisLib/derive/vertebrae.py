@@ -25,6 +25,8 @@ PEDICLE_SHARE = 0.15
 """Without posterior elements, mid-pedicle is taken this share of the body's height above its center."""
 MIDLINE_MM = 5.0
 """A body's back wall is looked for this near to the middle."""
+TIE_MM = 1e-3
+"""Voxels this near to a limit are within it, whatever rounding does."""
 PEDICLE_ASIDE_MM, WIDEST_MM, ABREAST_MM = (5.0, 24.0), 32.0, 3.0
 """How far aside of the canal's middle a pedicle is looked for, and its own middle; and how near to it bone tells the
 canal's width."""
@@ -161,7 +163,7 @@ def _pedicles(bone: Bone, frame: Frame, canal_RAS: FloatArray, body_points: Floa
     canal = frame.to_frame(canal_RAS)
     body = frame.to_frame(body_points)
     aside = np.abs(body[:, 0])  # far from the middle, pedicles may have been taken for body
-    back = float(np.quantile(body[aside <= max(MIDLINE_MM, aside.min()), 1], 0.02))
+    back = float(np.quantile(body[aside <= max(MIDLINE_MM, aside.min()) + TIE_MM, 1], 0.02))
     window = (max(canal[1], back - PEDICLE_LENGTH_MM), back)
     width, step, _ = np.linalg.norm(frame.axes @ bone.volume.ijk_to_ras[:3, :3], axis=1)
     found: dict[Side, FloatArray] = {}
@@ -203,7 +205,7 @@ def _isthmus(bone: FloatArray, window: tuple[float, float], step: float) -> Floa
     :param step: between voxels along A, mm.
     :return: (3,) in the same frame.
     """
-    at = np.arange(*window, 0.5)
+    at = np.arange(window[0], window[1] - TIE_MM, 0.5)
     near = bone[(bone[:, 1] > window[0] - 4.0 * step) & (bone[:, 1] < window[1] + 4.0 * step)]
     weight = np.exp(-0.5 * ((at[:, None] - near[:, 1]) / max(0.7 * step, 0.5))**2)
     thickness = weight.sum(axis=1)
