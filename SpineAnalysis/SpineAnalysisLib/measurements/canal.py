@@ -25,7 +25,7 @@ FloatArray = NDArray[np.floating]
 BOUNDARY_SHARE = 0.18
 """Standard uncertainty of where an outline runs, in voxels: the same way all around (partial volume, the
 segmentation's threshold), when it is segmented anew (docs/REPEATABILITY.md)."""
-END_SHARE = 0.38
+END_SHARE = 0.36
 """The same for the two ends of a diameter, each on its own."""
 PLACE_MM = 0.7
 """Standard uncertainty of where along the canal a level is; it matters where the canal widens or narrows."""
