@@ -4,10 +4,18 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.geometry.frames import angle_deg
+from SpineAnalysisLib.measurements import disc, vertebra
+from SpineAnalysisLib.progress import silent
+from SpineAnalysisLib.reading.image import read_image
+from SpineAnalysisLib.segmentation.registry import engine_named
 
 
 def record(key: str, level: str, value: float | None, **more: Any) -> dict[str, Any]:
@@ -76,3 +84,22 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path, paths: list[str], said:
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_field_strengths_of_one_subject_agree_as_far_as_is_stated(real_data: Callable[[str], Path]) -> None:
+    """Segmented by the real engine with no hand in it; nothing has changed between the scans."""
+    found = []
+    for name in ("mr03_t2_sag", "mr15_t2_sag"):
+        scan = read_image([real_data(f"lumbar_subject_cc0/{name}.nii.gz")]).volume
+        spine = build_spine(engine_named("builtin").segment(scan, "T2").labeled.labels)
+        assert {"L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1"} <= {str(m.segment) for m in spine.segments}
+        tilts = [angle_deg(a.frame.superior, b.frame.superior)
+                 for a, b in zip(spine.vertebrae, spine.vertebrae[1:], strict=False)]
+        assert max(tilts) < 35.0
+        found.append({(m.key, m.level): m for family in (vertebra, disc)
+                      for m in family.compute(spine, {}, silent).measurements if m.value is not None})
+    both = [(found[0][place], found[1][place]) for place in found[0].keys() & found[1].keys()]
+    within = [abs((a.value or 0.0) - (b.value or 0.0)) <= 1.96 * math.hypot(a.uncertainty or 0.0, b.uncertainty or 0.0)
+              for a, b in both]
+    assert len(both) > 60
+    assert sum(within) >= 0.9 * len(within)
