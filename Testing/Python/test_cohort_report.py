@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from scipy.stats import spearmanr
 
+from SpineAnalysisLib.cohort.figures import _DIFFERENT, _ORDERED, _groups, _of_group
 from SpineAnalysisLib.cohort.numbers import Correlation, Share, level_of, measures, quality_shares
 from SpineAnalysisLib.cohort.page import write_group
 from SpineAnalysisLib.cohort.place import Place, Record
@@ -107,6 +109,21 @@ def test_distributions_take_one_good_value_of_each_participant(place: Place, coh
     assert [c.level for c in found["cobb_angle", "MR"].cells] == ["largest curve"]
     assert found["cobb_angle", "MR"].cells[0].rule is cutoffs()["sosort_2016"]
     assert quality_shares(results[0].rows) == {"good": 0.75, "limited": 0.0, "poor": 0.0, "missing": 0.25}
+
+
+def test_nobody_is_left_out_of_a_figure(place: Place, cohort: Cohort) -> None:
+    results = [result for study in cohort.studies if (result := result_of(study, place)) is not None]
+    everybody = next(m for m in measures(results) if (m.definition.key, m.modality) == ("canal_area", "MR"))
+    (cell,) = everybody.cells
+    assert _groups(everybody) == ["female", "male"]
+    rows = (*cell.rows[:-2], {**cell.rows[-2], "sex": None}, {**cell.rows[-1], "sex": "other"})
+    some = replace(everybody, cells=(replace(cell, rows=rows),))
+    drawn = [_of_group(some.cells[0], group) for group in _groups(some)]
+    assert sorted(np.concatenate(drawn)) == sorted(VALUES)
+    assert len(drawn) == 3
+    words = {d.key for d in definitions().values() if d.words}
+    assert max(len(definitions()[key].words) for key in words - _ORDERED) <= len(_DIFFERENT)
+    assert words >= _ORDERED
 
 
 def test_statistics_are_the_published_ones() -> None:

@@ -20,7 +20,10 @@ FEWEST_FOR_BOX = 5
 _MOST_DOTS = 150
 """At one place; of more, only those beyond the whiskers are drawn."""
 _GROUPS = {"female": ("women", "#7b3294"), "male": ("men", "#008837"), "right": ("right", "#01665e"),
-           "left": ("left", "#a6611a"), "": ("", "#40566b")}
+           "left": ("left", "#a6611a"), "": ("", "#40566b"), "unknown": ("sex other or not known", "#40566b")}
+_ORDERED = frozenset({"pfirrmann_grade", "herniation_type", "modic_type"})
+"""Categories from normal to worst; the others only differ."""
+_DIFFERENT = ("#40566b", "#2fb3c4", "#a6611a", "#7b3294", "#8aa82c", "#c3ccd4")
 _HEIGHT_IN, _WIDTH_IN, _COLUMN_IN, _MARGIN_IN = 2.9, 7.4, 0.8, 1.2
 _FEWEST_COLUMNS = 5
 """That a figure has room for, so that columns are never broad and the legend fits."""
@@ -60,12 +63,12 @@ def categories(measure: Measure) -> Picture:
     """How many participants have which category, by level from head to foot."""
     words = measure.definition.words
     levels = list(dict.fromkeys(cell.level for cell in measure.cells))
-    shades = [TONES[Severity.NORMAL].mark, *(_mixed(i / max(len(words) - 2, 1)) for i in range(len(words) - 1))]
+    shades = _shades(len(words)) if measure.definition.key in _ORDERED else _DIFFERENT
     with house_style():
         figure = Figure(figsize=(min(_WIDTH_IN, _width(levels) + 1.3), _HEIGHT_IN - 0.4))
         axes = figure.add_axes((0.62 / figure.get_figwidth(), 0.14, 1 - 2.05 / figure.get_figwidth(), 0.8))
         floor = np.zeros(len(levels))
-        for shade, (value, word) in zip(shades, words.items(), strict=True):
+        for shade, (value, word) in zip(shades, words.items(), strict=False):
             counts = np.array([sum((cell.values == value).sum() for cell in measure.cells if cell.level == level)
                                for level in levels], float)
             axes.bar(range(len(levels)), counts, 0.62, floor, color=shade, label=word, edgecolor="white", linewidth=0.6)
@@ -91,6 +94,11 @@ def _across(axes: Axes, levels: int) -> None:
     axes.set_xlim(-0.6 - spare, levels - 0.4 + spare)
 
 
+def _shades(count: int) -> list[str | tuple[float, float, float]]:
+    """Of ordered categories, the first of which is normal."""
+    return [TONES[Severity.NORMAL].mark, *(_mixed(i / max(count - 2, 1)) for i in range(count - 1))]
+
+
 def _mixed(share: float) -> tuple[float, float, float]:
     """Between the colors of a mild and a severe grade."""
     from matplotlib.colors import to_rgb
@@ -106,12 +114,16 @@ def _groups(measure: Measure) -> list[str]:
     if sides:
         return [side for side in ("right", "left") if side in sides]
     sexes = {row["sex"] for cell in measure.cells for row in cell.rows}
-    return ["female", "male"] if {"female", "male"} == sexes else [""]
+    if not sexes >= {"female", "male"}:
+        return [""]
+    return ["female", "male", *(["unknown"] if sexes - {"female", "male"} else [])]
 
 
 def _of_group(cell: Cell, group: str) -> np.ndarray:
     if group in ("right", "left"):
         return cell.values if cell.side == group else np.empty(0)
+    if group == "unknown":
+        return np.array([row["value"] for row in cell.rows if row["sex"] not in ("female", "male")], float)
     return cell.of_sex(group) if group else cell.values
 
 
