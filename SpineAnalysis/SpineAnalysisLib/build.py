@@ -148,22 +148,31 @@ def _vertebrae(bones: list[Bone], centerline: Curve, front: FloatArray, anterior
     found = [body_shape(split_body(bone, centerline, front, forward), centerline)
              for bone, forward in zip(bones, anterior, strict=True) if bone.level is not Level.S1]
     bodies = [shape for shape in found if shape is not None]
-    shapes = [x for i, x in enumerate(bodies) if _agrees(x, bodies[max(i - 2, 0):i] + bodies[i + 1:i + 3])]
-    sacra = [sacral_shape(bone, shapes[-1], centerline) for bone in bones if bone.level is Level.S1 and shapes]
-    shapes += [x for x in sacra if x is not None and _agrees(x, shapes[-2:])]
+    whole = [x for i, x in enumerate(bodies) if not _is_crumb(x, _neighbors(bodies, i))]
+    shapes = [x for i, x in enumerate(whole) if _agrees(x, _neighbors(whole, i))]
+    if shapes and shapes[-1] is whole[-1]:  # without the last one, what faces the body above may be part of it
+        sacra = [sacral_shape(bone, shapes[-1], centerline) for bone in bones if bone.level is Level.S1]
+        shapes += [x for x in sacra if x is not None and _agrees(x, shapes[-2:])]
     return tuple(Vertebra(x.level, x.frame, x.superior, x.inferior, x.pedicle_RAS,
                           _crossing(centerline, Plane(x.pedicle_RAS, x.frame.superior)), x.surfaces, x.flags, x.faces,
                           x.pedicles)
                  for x in shapes)
 
 
+def _neighbors(shapes: list[Shape], i: int) -> list[Shape]:
+    """Up to two above and two below."""
+    return shapes[max(i - 2, 0):i] + shapes[i + 1:i + 3]
+
+
+def _is_crumb(shape: Shape, neighbors: list[Shape]) -> bool:
+    """Whether it is no vertebra but a crumb of a label beside them."""
+    return bool(neighbors) and shape.volume < LEAST_SHARE * float(np.median([other.volume for other in neighbors]))
+
+
 def _agrees(shape: Shape, neighbors: list[Shape]) -> bool:
-    """Whether a vertebra faces and stands the way its neighbors do, and is no crumb of a label beside them; one whose
-    body is out of view does not."""
+    """Whether a vertebra faces and stands the way its neighbors do; one whose body is out of view does not."""
     if not neighbors:
         return True
-    if shape.level is not Level.S1 and shape.volume < LEAST_SHARE * np.median([other.volume for other in neighbors]):
-        return False
     axes = np.sum([other.frame.axes for other in neighbors], axis=0)[1:]
     return max(angle_deg(own, theirs) for own, theirs in zip(shape.frame.axes[1:], axes, strict=True)) < MAX_TURN_DEG
 
