@@ -211,6 +211,10 @@ def test_a_saved_scene_brings_the_panel_back(fresh, tmp_path):
     fresh.ui.overviewTable.setCurrentCell(1, 1)
     assert fresh.session.record is not None
     fresh.click(fresh.ui.measureButton)
+    assert fresh.ui.findingsText.toPlainText() == "In my words.", "what people wrote outlives a run"
+    assert "as you edited them" in fresh.ui.statusLabel.text
+    fresh.click(fresh.ui.findingsResetButton)
+    assert "L4-L5" in fresh.ui.findingsText.toPlainText()
     assert fresh.session.analysis is not None, "it can be measured again from what the scene holds"
 
 

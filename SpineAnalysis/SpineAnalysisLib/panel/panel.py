@@ -145,9 +145,7 @@ class Panel:
 
         :raises InputError: where that is gone.
         """
-        edited = self.session.parameters.findings
         self._run(self.ui.measureButton, again=True)
-        self.session.parameters.findings = edited
 
     def cancel(self) -> None:
         """Cancel what runs; it ends at its next step."""
@@ -186,17 +184,20 @@ class Panel:
                 _("Spine analysis: {node}").format(node=source.GetName() if source is not None else ""))
         nodes = finish(outcome, scene, parameters.resultName, volume, self.session.anchors,
                        part(self._progress, _COMPUTED, 1.0), edited=segmentation)
+        edited = self.session.memory is not None and parameters.findings != "\n".join(self.session.memory.findings)
         with slicer.util.NodeModify(parameters.parameterNode):
             if own:
                 parameters.inputSegmentation, parameters.source = nodes.segmentation, SEGMENTATION
                 parameters.scheme = AUTO
-            parameters.findings = "\n".join(outcome.analysis.findings)
+            if not edited:
+                parameters.findings = "\n".join(outcome.analysis.findings)
             parameters.parameterNode.SetNodeReferenceID(MEASURED_ROLE, volume.GetID() if volume is not None else None)
             self.session.keep(outcome)
         if segmentation is not None and not own:
             segmentation.SetDisplayVisibility(False) if segmentation.IsA("vtkMRMLDisplayableNode") else None
-        self.say(_("{count} measurements at {levels} vertebrae.").format(
-            count=len(outcome.analysis.measurements), levels=len(outcome.analysis.spine.vertebrae)))
+        told = _("{count} measurements at {levels} vertebrae.").format(
+            count=len(outcome.analysis.measurements), levels=len(outcome.analysis.spine.vertebrae))
+        self.say(told if not edited else _("{told} The findings are still as you edited them.").format(told=told))
         self._first_look(nodes.image)
 
     def _in_doubt(self) -> bool:
