@@ -95,6 +95,9 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zero spacing MetaImage": (lambda p: _with_header(p / "x.mha", b"Spacing = 1 2 3", b"Spacing = 1 0 3"), "of zero"),
     "huge voxels": (lambda p: write(p / "x.nrrd", noise(), (1, 1, 50)), "voxels of 1 x 1 x 50 mm, which cannot be"),
     "tiny voxels": (lambda p: write(p / "x.nii", noise(), (0.001, 1, 1)), "which cannot be"),
+    "voxels nowhere": (lambda p: _patched(p / "x.nii", 108, "<f", 1e30), "truncated or corrupt"),
+    "voxels at no number": (lambda p: _patched(p / "x.nii", 108, "<f", float("nan")), "truncated or corrupt"),
+    "negative sizes": (lambda p: _patched(p / "x.nii", 42, "<h", -9), "only -9 x 10 x 8 voxels large"),
     "too many voxels": (lambda p: _patched(p / "x.nii", 42, "<3h", 30000, 30000, 30000), r"more than 2\^31"),
 }
 

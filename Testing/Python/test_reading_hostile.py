@@ -1,7 +1,12 @@
 """DICOM folders that are damaged, mixed or made to do harm."""
 
+import gzip
 import random
+import re
+import shutil
+import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from scan_files import enhanced_dataset, save, slice_dataset, write_series
+from reader_fuzz import damaged_copy, make_honest, read_or_refuse
+from scan_files import enhanced_dataset, noise, save, slice_dataset, write, write_segments, write_series
 
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.reading.headers import read_headers
 from SpineAnalysisLib.reading.image import read_image
+from SpineAnalysisLib.reading.raw import check_memory
+from SpineAnalysisLib.reading.segmentation import read_segmentation
+from SpineAnalysisLib.schemes import understand
 
 _HEADER = 132  # preamble and magic
 
@@ -118,3 +127,121 @@ def test_damage_is_read_or_refused_in_one_sentence(originals: list[list[bytes]],
         assert np.isfinite(found.volume.array).all()
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_honest(tmp_path_factory.mktemp("honest"))
+
+
+def test_honest_files_are_read(honest: dict[str, Path]) -> None:
+    """What the damaged ones are made from."""
+    for name, path in honest.items():
+        if name.startswith("labels"):
+            assert read_segmentation(path).format in (".nii.gz", ".seg.nrrd")
+        else:
+            assert read_image([path]).volume.shape[2] >= 3
+
+
+@settings(max_examples=100, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_every_format_is_read_or_refused(honest: dict[str, Path], tmp_path: Path, seed: int) -> None:
+    """``Utilities/fuzz_readers.py`` does the same for longer."""
+    shutil.rmtree(tmp_path / "in", ignore_errors=True)
+    outside = sorted(tmp_path.iterdir())
+    read_or_refuse(damaged_copy(honest, tmp_path, seed))
+    assert sorted(path for path in tmp_path.iterdir() if path.name != "in") == outside
+
+
+def _two_files(folder: Path, header: str, voxels: str, written: Callable[[bytes, bytes], bytes]) -> Path:
+    """A header in ``in`` with its voxels' file; the same voxels outside as well."""
+    (folder / "in").mkdir()
+    path = write(folder / "in" / header, noise())
+    content = path.read_bytes()
+    (folder / "secret.raw").write_bytes((folder / "in" / voxels).read_bytes())
+    path.write_bytes(written(content, voxels.encode()))
+    return path
+
+
+@pytest.mark.parametrize(("header", "voxels", "key", "elsewhere"), [
+    ("x.nhdr", "x.raw", b"data file: ", b"../secret.raw"), ("x.nhdr", "x.raw", b"datafile: ", b"../secret.raw"),
+    ("x.nhdr", "x.raw", b"data file: ", b"LIST\n../secret.raw"), ("x.nhdr", "x.raw", b"DATA FILE: ", b"/etc/hostname"),
+    ("x.mhd", "x.raw", b"ElementDataFile = ", b"../secret.raw"),
+    ("x.mhd", "x.raw", b"ElementDataFile = ", b"LIST\n../secret.raw"),
+    ("x.mhd", "x.raw", b"ElementDataFile = ", b"../%03d.raw 1 8 1")])
+def test_headers_do_not_lead_out_of_the_folder(tmp_path: Path, header: str, voxels: str, key: bytes, elsewhere: bytes
+                                               ) -> None:
+    path = _two_files(tmp_path, header, voxels, lambda content, name: re.sub(
+        rb"(?m)^(data file: |ElementDataFile = )" + re.escape(name) + rb"$", lambda _: key + elsewhere, content))
+    assert elsewhere in path.read_bytes()
+    with pytest.raises(InputError, match="a file outside of its folder; export it as one file"):
+        read_image([path])
+
+
+def test_a_link_to_voxels_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    path = _two_files(tmp_path, "x.nhdr", "x.raw", lambda content, _: content)
+    (tmp_path / "in" / "x.raw").unlink()
+    (tmp_path / "in" / "x.raw").symlink_to(tmp_path / "secret.raw")
+    with pytest.raises(InputError, match="outside of its folder"):
+        read_image([path])
+
+
+def test_texts_in_no_character_set_do_no_harm(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mha", noise())
+    head, mark, rest = path.read_bytes().partition(b"ElementSpacing")
+    path.write_bytes(head + b"Comm\xff\xfeent = \xff\xfe\n" + mark + rest)
+    assert read_image([path]).volume.shape == noise().shape
+
+
+@pytest.mark.parametrize(("field", "value"), [("Layer", "inf"), ("LabelValue", "block"), ("Layer", "1.5")])
+def test_segments_in_no_layer(tmp_path: Path, field: str, value: str) -> None:
+    layers = np.ones((9, 8, 7, 1), np.uint8)
+    path = write_segments(tmp_path / "x.seg.nrrd", layers, [{"Name": "L4", "Layer": 0, "LabelValue": 1, field: value}])
+    with pytest.raises(InputError, match="does not say in whole numbers which voxels are whose"):
+        read_segmentation(path)
+
+
+def test_segments_in_a_layer_that_is_not_there(tmp_path: Path) -> None:
+    layers = np.ones((9, 8, 7, 2), np.uint8)
+    path = write_segments(tmp_path / "x.seg.nrrd", layers, [{"Name": "L4", "Layer": -1, "LabelValue": 1}])
+    with pytest.raises(InputError, match="empty"):
+        read_segmentation(path)
+
+
+def test_voxels_that_no_memory_holds_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip bomb: the header is honest, and there is no end of zeros."""
+    path = write(tmp_path / "x.nii", noise())
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<3h", content, 42, 1200, 1200, 1200)
+    bomb = tmp_path / "x.nii.gz"
+    bomb.write_bytes(gzip.compress(bytes(content), 1))
+    monkeypatch.setitem(check_memory.__globals__, "_memory_bytes", lambda: 2.0**31)
+    with pytest.raises(InputError, match="does not fit into the memory"):
+        read_image([bomb])
+
+
+def test_two_patients_with_one_uid(tmp_path: Path) -> None:
+    """Instances that share every UID but not the patient."""
+    for patient in ("one", "two"):
+        for k in range(3):
+            save(slice_dataset(np.full((9, 11), k + 1, np.uint16), (10.0 - 4.0 * k, 20.0, 30.0), instance=k + 1,
+                               PatientID=patient, SOPInstanceUID=f"1.2.{k}"), tmp_path / f"{patient}{k}.dcm")
+    with pytest.raises(InputError, match="different patients"):
+        read_image([tmp_path])
+
+
+def test_thousands_of_labels(tmp_path: Path) -> None:
+    """No structures: told in one sentence, and soon."""
+    path = write(tmp_path / "x.nii.gz", np.arange(20**3, dtype=np.int32).reshape(20, 20, 20))
+
+    def labels() -> None:
+        found = read_segmentation(path)
+        assert found.volume is not None
+        understand(found.volume, "auto", found.names, None, None)
+
+    with pytest.raises(InputError) as caught:
+        labels()
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400

@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .contrast import Hint
 from .headers import Header, candidates, is_dicom, read_headers
-from .raw import LPS_TO_RAS, RawImage, affine, check_size, out_of_memory, unreadable
+from .raw import LPS_TO_RAS, RawImage, affine, check_memory, check_size, out_of_memory, unreadable
 from .stack import Slice, geometry_of, parallel, sorted_along_normal, without_duplicates
 
 __all__ = ["Block", "DicomVolume", "Series", "is_dicom", "read", "series_files", "series_of"]
+
+
+_BYTES = 4
+"""Of a decoded value, at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,9 @@ def read(paths: Sequence[Path], series: str | None) -> DicomVolume:
              (duplicates, f"{duplicates} duplicate image(s) of {label} were left out."),
              (len(broken), f"{len(broken)} DICOM file(s) in this folder cannot be read and were left out.")]
     directions, origin = geometry_of(stack, label)
-    check_size((stack[0].size[1], stack[0].size[0], len(stack)), "The series")
+    shape = (stack[0].size[1], stack[0].size[0], len(stack))
+    check_size(shape, "The series")
+    check_memory(shape, _BYTES, "The series")
     raw = RawImage(_pixels(stack), LPS_TO_RAS @ affine(directions, origin),
                    notes=tuple(note for count, note in notes if count))
     first = block.series.first

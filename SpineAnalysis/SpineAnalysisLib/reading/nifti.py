@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .raw import LPS_TO_RAS, RawImage, affine, check_size, out_of_memory, unreadable
+from .raw import LPS_TO_RAS, RawImage, affine, check_memory, check_size, out_of_memory, unreadable
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -31,7 +31,8 @@ _DATA_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u
 _COLOR_TYPES = (32, 128, 1792, 2304)
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _SCANNER = 1
-_LONGEST_EXTENSION = 1 << 20
+_LONGEST_EXTENSION, _FARTHEST = 1 << 20, 1 << 30
+"""Bytes between header and voxels that are looked at, and that there can be."""
 
 EXTENSION = "extension"
 """Metadata key of the text between header and voxels."""
@@ -92,9 +93,10 @@ def _pixels(stream: BinaryIO | gzip.GzipFile, fields: dict[str, Any], order: str
     if kind in _COLOR_TYPES or (len(shape) == 5 and shape[3] == 1):
         raise unreadable(role, "holds colors or vectors; pass a volume with one value per voxel")
     check_size(tuple(shape), role)
-    if kind not in _DATA_TYPES or not np.isfinite(fields["vox_offset"]):
+    if kind not in _DATA_TYPES or not fields["vox_offset"] < _FARTHEST:  # nor what is no number
         raise unreadable(role)
     dtype = np.dtype(order + _DATA_TYPES[kind])
+    check_memory(tuple(shape), dtype.itemsize, role)
     offset, wanted = max(int(fields["vox_offset"]), 0), int(np.prod(shape)) * dtype.itemsize
     stream.seek(offset)
     data = stream.read(wanted)

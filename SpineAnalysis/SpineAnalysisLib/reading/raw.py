@@ -1,5 +1,6 @@
 """What every file reader returns, before it is known to be an image or a segmentation."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,6 +51,23 @@ def check_size(shape: tuple[int, ...], role: str) -> None:
         raise InputError(f"{role} is only {' x '.join(map(str, shape))} voxels large; pass a whole 3D volume.")
     if np.prod(shape, dtype=float) > MOST_VOXELS:
         raise InputError(f"{role} has {' x '.join(map(str, shape))} voxels, more than 2^31; crop or resample it first.")
+
+
+def check_memory(shape: tuple[int, ...], bytes_each: int, role: str) -> None:
+    """Before anything is unpacked: a small file can state, and pack, more than any computer holds.
+
+    :raises InputError: for voxels that would fill the computer's memory.
+    """
+    if np.prod(shape, dtype=float) * bytes_each > _memory_bytes():
+        raise out_of_memory(role)
+
+
+def _memory_bytes() -> float:
+    """Of the whole computer; without end where the system does not tell (Windows refuses by itself)."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
 
 
 def unreadable(role: str, reason: str = "is truncated or corrupt; copy or export it again") -> InputError:

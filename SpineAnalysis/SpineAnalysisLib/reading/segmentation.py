@@ -108,13 +108,21 @@ def _segments(raw: RawImage) -> Segments:
         def entry(key: str, default: str, index: int = index) -> str:
             return raw.metadata.get(f"Segment{index}_{key}", default)
 
-        layer, value = int(entry("Layer", str(index))), int(entry("LabelValue", "1"))
-        if layer < len(layers) and value in present[layer]:
+        layer, value = _whole(entry("Layer", str(index))), _whole(entry("LabelValue", "1"))
+        if 0 <= layer < len(layers) and value in present[layer]:
             terminology = _TERMINOLOGY.search(entry("Tags", ""))
             name = entry("Name", entry("ID", ""))
             found.append((name, terminology[1] if terminology else "", layers[layer], value))
         index += 1
     return Segments(found)
+
+
+def _whole(text: str) -> int:
+    """:raises InputError: for what is no whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise unreadable(_ROLE, "does not say in whole numbers which voxels are whose; export it again") from None
 
 
 def _derived(raw: RawImage) -> frozenset[str]:

@@ -21,8 +21,9 @@ _LEAST_SLICES = 3  # fewer are a localizer
 
 # Words of body part and description, in the languages of scanners.
 _SPINE = re.compile("|".join((
-    r"spine|spinal|lumb|sacr|thora[ck]?o|cervic|vertebr|disc\b|[lct][ -]?sp", r"[lbh]ws\b|wirbel|wervel|kr[eę]gos",
-    r"rachis|lomb|dorsal|colon[na]a|column[ae]|позвон", "腰椎|頚椎|頸椎|胸椎|脊椎|脊柱|척추")), re.IGNORECASE)
+    r"spine|spinal|lumb|sacr|thora[ck]?o|cervic|v[eé]rt[eé]br|disc\b|[lct][ -]?sp",
+    r"[lbh]ws\b|wirbel|wervel|kr[eę]gos|rachis|lomb|dorsal|colon[na]a|column[ae]|позвон",
+    "腰椎|頚椎|頸椎|胸椎|脊椎|脊柱|척추")), re.IGNORECASE)
 _ELSEWHERE = re.compile("|".join((
     r"head|brain|knee|hip\b|abdom|pelvi|chest|lung|heart|cardi|shoulder|neck soft|breast|prostat|liver",
     r"schädel|knie|hüft|becken|schulter|genou|頭部")), re.IGNORECASE)
