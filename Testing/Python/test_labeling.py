@@ -75,6 +75,29 @@ def test_a_spurious_detection_gets_no_name() -> None:
     assert "Detections that are no vertebra of their own: 1." in labeling.notes
 
 
+def test_a_group_far_from_the_spine_is_no_part_of_it() -> None:
+    levels = levels_between(Level.C3, Level.L5)
+    found = chain(levels)
+    away = [Detection(found[-1].center_RAS - np.array([0.0, 0.0, 400.0 + 12.0 * i]), confidence=0.3) for i in range(8)]
+    labeling = label([*away, *found])
+    assert labeling.levels == (None,) * 8 + tuple(levels)
+    assert labeling.probability == pytest.approx(label(found).probability)
+    assert "Detections that are no vertebra of their own: 8." in labeling.notes
+    assert None not in label(found[-6:]).levels
+
+
+@pytest.mark.parametrize(("looks", "drop", "reference"), [
+    (np.array([0.02, 0.4, 0.58]), None, "blurred rib border"), (None, Level.T12, "blurred rib border"),
+    (None, None, "rib border")])
+def test_a_border_tells_where_both_neighbors_do(looks: np.ndarray | None, drop: Level | None, reference: str) -> None:
+    levels = levels_between(Level.T7, Level.L5)
+    found = [d if looks is None or level is not Level.T12 else replace(d, region_probabilities=looks)
+             for d, level in zip(chain(levels), levels, strict=True) if level is not drop]
+    labeling = label(found)
+    assert labeling.references == (reference,)
+    assert reference == "rib border" or labeling.certainty is not Certainty.CERTAIN
+
+
 def test_without_landmarks_levels_are_provisional() -> None:
     labeling = label(chain(levels_between(Level.T4, Level.T8)))
     assert labeling.certainty is Certainty.PROVISIONAL

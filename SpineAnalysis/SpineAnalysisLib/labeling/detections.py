@@ -15,6 +15,8 @@ MIN_DISTANCE_MM, MAX_DISTANCE_MM = 8.0, 70.0
 """Between neighboring vertebrae of anybody, also where one was missed."""
 _SIDE_BY_SIDE_MM = 35.0
 _MAX_TILT_DEG = 65.0
+_APART, _HARDLY = 5.0, 0.5
+"""Distance in usual ones beyond which detections are another group, and the confidence below which that is no spine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,19 @@ def from_head_to_foot(detections: Sequence[Detection]) -> list[int]:
     _check_distances(centers[order])
     _check_frame([detections[i] for i in order])
     return order
+
+
+def far_away(detections: Sequence[Detection], order: Sequence[int]) -> frozenset[int]:
+    """Indices of detections that are no part of the spine: groups apart from the largest that are hardly vertebrae.
+
+    :param order: from head to foot.
+    """
+    centers = np.array([detections[i].center_RAS for i in order], float)
+    steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
+    groups = np.split(np.array(order), np.flatnonzero(steps > _APART * np.median(steps)) + 1)
+    largest = max(groups, key=len)
+    return frozenset(int(i) for group in groups if group is not largest
+                     and np.mean([detections[i].confidence for i in group]) < _HARDLY for i in group)
 
 
 def _along(centers: FloatArray) -> list[int]:

@@ -1,16 +1,16 @@
 """Which vertebra is which."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import Level, Region
+from ..anatomy import Level, Region, successors
 from ..errors import InputError
-from .detections import Detection, from_head_to_foot
+from .detections import Detection, far_away, from_head_to_foot
 from .inference import Path, Posterior, infer
 from .landmarks import Landmark
 from .model import Rules, chain_of
@@ -19,14 +19,16 @@ from .priors import MISLEADING, VARIANTS
 LEVELS = tuple(Level)
 T = TypeVar("T")
 
-CERTAIN = 0.99
-"""Probability of the whole labeling from which on it is called certain."""
+CERTAIN = 0.993
+"""Probability of the whole labeling from which on it is called certain, so that at most one in 200 is wrong."""
 LIKELY = 0.9
 """Probability of the whole labeling from which on no doubt is told, only the probability."""
 DOUBTFUL = 0.5
 """Probability of the whole labeling under which its levels are provisional."""
 _TELLING = 0.9
 """Probability of a region from which on a detection counts as of this region."""
+BLURRED = "blurred "
+"""How a reference begins that may be one vertebra off."""
 _ANCHOR_REACH_MM = 25.0
 _LPS = np.array([-1.0, -1.0, 1.0])
 _MOST_STRAY = 0.5
@@ -69,7 +71,8 @@ class Labeling:
     :param probability: of all names together.
     :param runner_up: the likeliest other names, and their probability.
     :param references: what in view tells the levels: "anchor", "C2", "sacrum", "neck border", "rib border", "conus",
-        "pelvis".
+        "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra between the two regions looks like
+        neither or is missing, so that the border may be one vertebra off.
     :param notes: sentences about the doubt, variants and gaps.
     """
 
@@ -116,7 +119,9 @@ def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbe
     :raises InputError: for what cannot be one spine in RAS, and for anchors that contradict one another.
     """
     order = from_head_to_foot(detections)
-    ordered = [detections[i] for i in order]
+    astray = far_away(detections, order)
+    order = [*(i for i in order if i not in astray), *sorted(astray)]
+    ordered = [detections[i] for i in order[:len(order) - len(astray)]]
     anchored = _anchored(ordered, anchors)
     absent, use_ribs = _COUNTING[numbering]
     if numbering is None and not _shows_neck(ordered, anchored):
@@ -126,12 +131,21 @@ def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbe
     if found is None:
         raise InputError("No numbering of the vertebrae fits what is given: correct the named vertebrae, or the way "
                          "of counting.")
-    references = (*_references(ordered, found.best, anchored), *(mark.name for mark in landmarks))
+    found = _with_spurious(found, len(astray))
+    references = (*_references([detections[i] for i in order], found.best, anchored),
+                  *(mark.name for mark in landmarks))
     certainty = _certainty(found, references)
     return Labeling(
         _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
         None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
         references, tuple(_notes(found, certainty)))
+
+
+def _with_spurious(found: Posterior, more: int) -> Posterior:
+    """With so many further detections, which are no vertebrae."""
+    none, rows = (-1,) * more, np.zeros((more, found.levels.shape[1]))
+    return replace(found, levels=np.concatenate([found.levels, rows]), best=found.best + none,
+                   second=None if found.second is None else found.second + none)
 
 
 def _shows_neck(ordered: Sequence[Detection], anchored: Sequence[tuple[int, Level]]) -> bool:
@@ -186,11 +200,30 @@ def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tup
     for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
         if any(d.could_be == frozenset({level}) for d in ordered):
             out.append(name)
-    chest = [float(d.region_probabilities[1] / np.sum(d.region_probabilities)) for d, level in
-             zip(ordered, path, strict=True) if level >= 0 and d.region_probabilities is not None]
-    sides = [share >= _TELLING for share in chest if not 1.0 - _TELLING < share < _TELLING]
-    borders = (("neck border", (False, True)), ("rib border", (True, False)))
-    return (*out, *(name for name, border in borders if border in set(zip(sides, sides[1:], strict=False))))
+    return (*out, *_borders(ordered, path))
+
+
+def _borders(ordered: Sequence[Detection], path: Path) -> list[str]:
+    """Borders of regions in view; blurred ones where the vertebrae on both sides are not neighbors that tell."""
+    sharp: set[str] = set()
+    blurred: set[str] = set()
+    above: tuple[Level, bool] | None = None
+    neighbors = False
+    for detection, level in zip(ordered, path, strict=True):
+        if level < 0:
+            continue
+        share = np.nan if detection.region_probabilities is None else \
+            float(detection.region_probabilities[1] / np.sum(detection.region_probabilities))
+        if not (share >= _TELLING or share <= 1.0 - _TELLING):
+            neighbors = False
+            continue
+        here = LEVELS[level], share >= _TELLING
+        if above is not None and above[1] is not here[1]:
+            name = "neck border" if here[1] else "rib border"
+            (sharp if neighbors and here[0] in successors(above[0])[:1] else blurred).add(name)
+        above, neighbors = here, True
+    return [name if name in sharp else BLURRED + name for name in ("neck border", "rib border")
+            if name in sharp | blurred]
 
 
 def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
@@ -198,7 +231,7 @@ def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
         return Certainty.REFUSED
     if found.probability < DOUBTFUL or not references:
         return Certainty.PROVISIONAL
-    if found.probability >= CERTAIN:
+    if found.probability >= CERTAIN and any(not name.startswith(BLURRED) for name in references):
         return Certainty.CERTAIN
     return Certainty.LIKELY if found.probability >= LIKELY else Certainty.DOUBTFUL
 

@@ -16,7 +16,12 @@ twelfth ribs: 12.6 % of 551 (Skeletal Radiol 2025, doi 10.1007/s00256-025-04952-
 be taken for none; eleven ribs: 8.0 % of 1340 (synapse.koreamed.org/articles/1158507).  Lumbar ribs: 1.5 % of the 551
 and 5.8 % of 226, and eleven of the latter's thirteen have 25 presacral vertebrae (Nakajima et al., Insights Imaging
 2014, 5:77); by ribs, half of them count as thirteen thoracic ones here.  Cervical ribs: 0.9 % of 1165 (Surg Radiol Anat
-2022, doi 10.1007/s00276-022-03028-0).  Populations and definitions differ, hence round numbers.
+2022, doi 10.1007/s00276-022-03028-0).
+
+Joints of the chest above and of the loins below one vertebra: 29 % at T12, 16 % at T11, 0.5 % at L1 (Singer et al.,
+Surg Radiol Anat 1988, 10:291); that often T12 and T11 are taken to look like something between two regions.
+
+Populations and definitions differ, hence round numbers.
 """
 
 from collections.abc import Collection
@@ -49,26 +54,37 @@ class State(NamedTuple):
 
     :param looks: the region that its ribs, or their absence, make it look like.
     :param width: between its pedicles, mm.
+    :param between: how often it is built like something between two regions.
     """
 
     level: Level
     looks: Region
     width: float
+    between: float = 1.0
 
+
+_MISREAD, _STUMP, _NONE = 0.1, 0.9, 0.5
+"""How often a vertebra is taken for something between two regions, by assumption: a usual one; one with a rib where
+most have none, for such ribs are mostly stumps; one without a rib, which may look like the next region all through."""
+_BETWEEN = {Level.T11: 0.15, Level.T12: 0.3, Level.S1: 1.0}
 
 # Levels that are not as usual: ribs are where most people have none, or the other way round; and shapes go by the place
 # above the sacrum, whatever the number: the last vertebra has that of an L5, and those of a spine with six lumbar ones
 # that of the level above them (shifted).
 _ODD: dict[str, State] = {
-    "C7 with ribs": State(Level.C7, Region.THORACIC, 31.0), "T1 without ribs": State(Level.T1, Region.CERVICAL, 30.5),
-    "T12 without ribs": State(Level.T12, Region.LUMBAR, 30.5), "L1 with ribs": State(Level.L1, Region.THORACIC, 30.5),
+    "C7 with ribs": State(Level.C7, Region.THORACIC, 31.0, _STUMP),
+    "T1 without ribs": State(Level.T1, Region.CERVICAL, 30.5, _NONE),
+    "T12 without ribs": State(Level.T12, Region.LUMBAR, 30.5, _NONE),
+    "L1 with ribs": State(Level.L1, Region.THORACIC, 30.5, _STUMP),
     "L1 below T11": State(Level.L1, Region.LUMBAR, 30.5), "L1 shifted": State(Level.L1, Region.LUMBAR, 30.5),
-    "L2 shifted": State(Level.L2, Region.LUMBAR, 31.0), "L3 shifted": State(Level.L3, Region.LUMBAR, 32.0),
-    "L4 shifted": State(Level.L4, Region.LUMBAR, 35.0), "L5 above L6": State(Level.L5, Region.LUMBAR, 39.0),
-    "L4 on sacrum": State(Level.L4, Region.LUMBAR, 43.0),
+    "L2 shifted": State(Level.L2, Region.LUMBAR, 31.0, _MISREAD),
+    "L3 shifted": State(Level.L3, Region.LUMBAR, 32.0, _MISREAD),
+    "L4 shifted": State(Level.L4, Region.LUMBAR, 35.0, _MISREAD),
+    "L5 above L6": State(Level.L5, Region.LUMBAR, 39.0, _MISREAD),
+    "L4 on sacrum": State(Level.L4, Region.LUMBAR, 43.0, _MISREAD),
 }
-_STATES = {level.name: State(level, Region.LUMBAR if level is Level.S1 else level.region, _SIZES[level][2])
-           for level in Level} | _ODD
+_STATES = {level.name: State(level, Region.LUMBAR if level is Level.S1 else level.region, _SIZES[level][2],
+                             _BETWEEN.get(level, _MISREAD)) for level in Level} | _ODD
 STATES = tuple(_STATES.values())
 LEVEL_INDEX = np.array([state.level - 1 for state in STATES])
 """State -> index of its level."""
@@ -77,9 +93,9 @@ LEVEL_INDEX = np.array([state.level - 1 for state in STATES])
 _OTHERWISE: dict[str, dict[str, float]] = {
     "C6": {"C7 with ribs": 0.01}, "C7": {"T1 without ribs": 0.01},
     "T11": {"T12 without ribs": 0.015, "L1 below T11": 0.05},
-    "T12": {"L1 with ribs": 0.015, "T13": 0.02, "L1 shifted": 0.08},
-    "L1 with ribs": {"L2 shifted": 1.0}, "L1 below T11": {"L2 shifted": 1.0}, "L1 shifted": {"L2 shifted": 1.0},
-    "L2 shifted": {"L3 shifted": 1.0}, "L3 shifted": {"L4 shifted": 1.0}, "L4 shifted": {"L5 above L6": 0.5},
+    "T12": {"L1 with ribs": 0.015, "T13": 0.02, "L1 shifted": 0.06},
+    "L1 with ribs": {"L2 shifted": 1.0}, "L1 below T11": {"L2 shifted": 0.3}, "L1 shifted": {"L2 shifted": 1.0},
+    "L2 shifted": {"L3 shifted": 1.0}, "L3 shifted": {"L4 shifted": 1.0}, "L4 shifted": {"L5 above L6": 0.8},
     "L3": {"L4 on sacrum": 0.03}, "L4 on sacrum": {"S1": 1.0}, "L5 above L6": {"L6": 1.0},
 }
 VARIANTS: dict[tuple[Level, Level], str] = {
@@ -103,6 +119,11 @@ def level_pitch() -> FloatArray:
 def pedicle_distance() -> FloatArray:
     """Of every state, between the centers of the two pedicles, mm."""
     return np.array([state.width for state in STATES])
+
+
+def betweenness() -> FloatArray:
+    """Of every state, how often it is built like something between two regions."""
+    return np.array([state.between for state in STATES])
 
 
 def region_index() -> NDArray[np.intp]:
