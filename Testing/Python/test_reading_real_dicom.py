@@ -38,7 +38,7 @@ def expected(plain: Path) -> ReadImage:
     return read_image([plain])
 
 
-def same(found: ReadImage, expected: ReadImage) -> None:
+def check_same(found: ReadImage, expected: ReadImage) -> None:
     np.testing.assert_array_equal(found.volume.array, expected.volume.array)
     np.testing.assert_allclose(found.volume.ijk_to_ras, expected.volume.ijk_to_ras, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_run_length_encoded(plain: Path, expected: ReadImage, tmp_path: Path) ->
         made = pydicom.dcmread(path)
         made.compress(RLELossless)
         save(made, tmp_path / path.name)
-    same(read_image([tmp_path]), expected)
+    check_same(read_image([tmp_path]), expected)
 
 
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
@@ -63,7 +63,7 @@ def test_compressed_by_gdcm(plain: Path, expected: ReadImage, tmp_path: Path, co
         writer.Execute(SimpleITK.ReadImage(str(path)))
     syntax = pydicom.dcmread(next(tmp_path.iterdir()), stop_before_pixels=True).file_meta.TransferSyntaxUID
     assert syntax.is_compressed
-    same(read_image([tmp_path]), expected)
+    check_same(read_image([tmp_path]), expected)
 
 
 def test_enhanced_multi_frame(series: list[pydicom.FileDataset], expected: ReadImage, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_enhanced_multi_frame(series: list[pydicom.FileDataset], expected: ReadI
     made = highdicom.legacy.LegacyConvertedEnhancedMRImage(
         series, series_instance_uid=highdicom.UID(), series_number=77, sop_instance_uid=highdicom.UID(),
         instance_number=1)
-    same(read_image([save(made, tmp_path / "all.dcm")]), expected)
+    check_same(read_image([save(made, tmp_path / "all.dcm")]), expected)
 
 
 def test_a_tilted_gantry_keeps_its_shear(series: list[pydicom.FileDataset], expected: ReadImage, tmp_path: Path
@@ -102,7 +102,7 @@ def test_a_slice_twice_is_left_out_and_said(plain: Path, expected: ReadImage, tm
     again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = highdicom.UID()
     save(again, tmp_path / "again.dcm")
     found = read_image([tmp_path])
-    same(found, expected)
+    check_same(found, expected)
     assert any(note.startswith("1 duplicate image(s)") for note in found.notes)
 
 
