@@ -19,6 +19,8 @@ STUDY_GB = 3.0
 """What the built-in engine may need for a large scan (``Utilities/benchmark.py segment``): the memory that one worker
 of this computer is planned with."""
 _CONNECT_S = 30.0
+_OWN_CLUSTER = {"distributed.scheduler.worker-saturation": 1.0, "distributed.worker.profile.enabled": False}
+"""The profile of each worker is of a thread that waits, and takes more memory by the minute."""
 
 Listener = Callable[[Outcome, int], None]
 """``listener(outcome, count)``: what became of a study, and how many are finished."""
@@ -54,7 +56,7 @@ def local_client(workers: int) -> "Iterator[Client]":
     import dask
     from distributed import Client, LocalCluster
 
-    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}), \
+    with dask.config.set(_OWN_CLUSTER), \
             tempfile.TemporaryDirectory(prefix="spine-analysis-dask-", ignore_cleanup_errors=True) as scratch, \
             LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, scheduler_port=0,
                          host="127.0.0.1", dashboard_address="127.0.0.1:0", local_directory=scratch,
