@@ -44,7 +44,7 @@ def act(arguments, write):
         for percent in (50, 100):
             sys.stderr.write(f"\\\\r{percent}%|#####     | {percent}/100")
             sys.stderr.flush()
-        time.sleep(0.05)
+        time.sleep(0.25)
     if mode != "nothing":
         write(mode)
 
@@ -74,18 +74,20 @@ LINES = ["Preprocessing images:", "Running step 1 model:", "Running step 2 model
 
 def main():
     scan, output, *rest = sys.argv[1:]
-    assert rest == ["--keep-only", "step2_output"], rest
+    assert rest[:4] == ["--keep-only", "step2_output", "--max-workers", "1"], rest
     act(sys.argv[1:], lambda mode: label(scan, Path(output) / "step2_output" / Path(scan).name, "labels", mode))
 '''
 
 TOTALSEGMENTATOR = PROGRAM + '''
 import argparse
-LINES = ["Resampling...", "Predicting part 1 of 3 ...", "Predicting part 2 of 3 ...", "Saving segmentations..."]
+LINES = ["Resampling...", *["Predicting part 1 of 3 ...", "Predicting part 2 of 3 ..."][:2 * ("total" in sys.argv)],
+         "Predicting...", "Saving segmentations..."]
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-i"), parser.add_argument("-o"), parser.add_argument("-ml", "--ml", action="store_true")
     parser.add_argument("-ta", "--task"), parser.add_argument("-rs", "--roi_subset", nargs="+")
+    parser.add_argument("-ns", "--nr_thr_saving", type=int)
     given = parser.parse_args()
     assert given.ml
     act(sys.argv[1:], lambda mode: label(given.i, given.o, given.task, mode))
@@ -93,7 +95,8 @@ def main():
 
 SPINEPS = PROGRAM + '''
 import argparse
-LINES = ["[*] Processing sub-scan_T2w", "[+] Predict semantic took: 1.00 seconds", "[+] Sample took: 2.0 seconds"]
+LINES = ["[ ] Processing sub-scan_T2w.nii.gz", "[*] Predict Semantic Mask", "[*] Predict instance mask",
+         "[*] Post process", "[ ] Sample took: 2.0 seconds"]
 
 def entry_point():
     parser = argparse.ArgumentParser()
@@ -101,6 +104,7 @@ def entry_point():
     for name in ("--input", "--model-semantic", "--model-instance", "--model-labeling", "--derivative-name"):
         sample.add_argument(name, required=True)
     sample.add_argument("--ignore-inference-compatibility", action="store_true")
+    sample.add_argument("--cpu", action="store_true")
     given = parser.parse_args()
     scan = Path(given.input)
     stem, _, suffix = scan.name.removesuffix(".nii.gz").partition("_")
@@ -125,6 +129,7 @@ def install(engine: str, folder: Path, mode: str) -> None:
     for parent in target.relative_to(folder).parents[:-1]:
         (folder / parent / "__init__.py").touch()
     target.write_text(source)
+    (folder / "torch.py").write_text("class cuda:\n    is_available = staticmethod(lambda: False)\n")
     (folder / "MODE").write_text(mode)
 
 

@@ -2,8 +2,8 @@
 
 The children are stand-ins of the same names and command lines (:mod:`stand_in_engines`), because the real programs need
 torch, nnU-Net and weights from the network.  So these tests show this project's side of the door: the command line, the
-environment, the output and its limits, the understanding of the result.  They do not show that a real program's next
-release keeps its side, nor anything about what its weights find.
+environment, the output and its limits, the understanding of the result.  ``test_real_engines.py`` runs the real
+programs where they are installed.  Neither shows what their weights find.
 """
 
 import json
@@ -128,8 +128,38 @@ def test_bodies_come_with_the_vertebrae_of_a_ct(scan: Volume, stand_in: Callable
     assert {s.kind for s in found.labeled.labels.structures.values()} >= {Kind.BODY, Kind.VERTEBRA, Kind.DISC}
     first = (folder / "ARGUMENTS").read_text().split("\n\n")[0].splitlines()
     assert first[first.index("--task") + 1] == "total"
-    assert {"vertebrae_C1", "vertebrae_S1", "sacrum", "spinal_cord", "rib_left_12"} <= set(first)
+    assert {"vertebrae_C1", "vertebrae_S1", "sacrum", "spinal_cord", "rib_left_12", "hip_left"} <= set(first)
     assert engines()["totalsegmentator"].segment(scan, "T1").provenance["runs"] == ["vertebrae_mr"]
+
+
+def test_a_program_that_wants_a_gpu_is_told_that_there_is_none(scan: Volume,
+                                                                stand_in: Callable[[str, str], Path]) -> None:
+    folder = stand_in("spineps", "good")
+    engines()["spineps"].segment(scan, "T2")
+    assert "--cpu" in (folder / "ARGUMENTS").read_text().splitlines()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
+def test_a_program_ends_with_its_host(stand_in: Callable[[str, str], Path]) -> None:
+    folder = stand_in("totalspineseg", "hang")
+    code = ("import numpy; from SpineAnalysisLib.volume import Volume; "
+            "from SpineAnalysisLib.segmentation.totalspineseg import ENGINE; "
+            "ENGINE.segment(Volume(numpy.ones((8, 8, 8), 'int16'), numpy.eye(4)))")
+    host = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        wait_for(lambda: (folder / "PIDS").exists() and (folder / "PIDS").read_text() != "")
+    finally:
+        host.kill()
+        host.wait()
+    pids = [int(pid) for pid in (folder / "PIDS").read_text().split()]
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")

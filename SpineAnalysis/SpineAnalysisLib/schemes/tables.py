@@ -98,6 +98,7 @@ _SPINEPS_SUBREGIONS = {
     **_paired(Kind.SUPERIOR_ARTICULAR_PROCESS, 45, 46), **_paired(Kind.INFERIOR_ARTICULAR_PROCESS, 47, 48),
     49: Structure(Kind.BODY), 50: Structure(Kind.BODY), 52: Structure(Kind.ENDPLATE), 53: Structure(Kind.ENDPLATE),
     60: Structure(Kind.CORD), 61: Structure(Kind.CANAL), 62: Structure(Kind.ENDPLATE), 100: Structure(Kind.DISC),
+    **dict.fromkeys(range(70, 74), Structure(Kind.VERTEBRA, Level.S1)), 74: Structure(Kind.ENDPLATE),  # of the sacrum
 }
 
 _TOTALSPINESEG = {
@@ -148,9 +149,10 @@ _ALL = (
            _vertebrae(_run(Level.C1, Level.T12, 1) | _run(Level.L1, Level.L5, 20)),
            "github.com/Project-MONAI/MONAILabel, sample-apps/radiology/lib/configs/segmentation_vertebra.py"),
     Scheme("spineps", "SPINEPS, instance mask", _spineps_instances(), _VERT_CONSTANTS,
-           frozenset({27, *range(39, 54)})),  # the coccyx and ribs
+           # The coccyx, ribs, metal; pieces of discs above the axis or that are nearest to the sacrum.
+           frozenset({27, *range(39, 54), 80, 101, 126})),
     Scheme("spineps_subregions", "SPINEPS, subregion mask", _SPINEPS_SUBREGIONS, _VERT_CONSTANTS,
-           frozenset({51, 63, 64})),  # the dens and ribs
+           frozenset({51, 63, 64, 80})),  # the dens, ribs and metal
     Scheme("spinalcordtoolbox", "Spinal Cord Toolbox, labeled cord",
            {value: Structure(Kind.CORD, level) for level, value in
             (_run(Level.C1, Level.T12, 1) | _run(Level.L1, Level.L5, 20)).items()},

@@ -23,13 +23,14 @@ from .protocol import Limits
 _POLL_S = 0.2
 _MEMORY_EVERY_S = 1.0
 _GRACE_S = 3.0
-_LINES_KEPT, _LINES_TOLD, _LONGEST_LINE = 60, 3, 160
+_LINES_KEPT, _LINES_TOLD, _LONGEST_LINE = 200, 3, 160
 _PERCENT = re.compile(r"(?<!\d)(\d{1,3})%\|")  # of a progress bar
 _TOLD = re.compile(r"@([01]\.\d+) (.+)")  # how far one of this project's own programs is: see :func:`tell`
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 _GIGABYTE = 2.0**30
 
 _NO_MEMORY = re.compile(r"out of memory|MemoryError|bad_alloc|Cannot allocate memory", re.IGNORECASE)
+_EXCEPTION = re.compile(r"^[\w.]*(Error|Exception)\b.*")
 _NO_NETWORK = re.compile(r"URLError|ConnectionError|Max retries exceeded|Name or service not known|"
                          r"Temporary failure in name resolution|getaddrinfo failed|[Ww]eights are missing|"
                          r"Failed to download|ConnectTimeout|ProxyError|HTTPError")
@@ -55,6 +56,7 @@ class Program:
 
     :param weights: where it keeps its weights, told when they are missing.
     :param path: folder of its modules, where Python does not look by itself.
+    :param before: Python that the child runs before it.
     """
 
     title: str
@@ -62,6 +64,19 @@ class Program:
     stages: Sequence[Stage]
     weights: str
     path: Path | None = None
+    before: str = "pass"
+
+
+# A program that outlives its host would go on for an hour, unseen.
+_ENDS_WITH_HOST = """
+import os, sys, threading, time
+def _watch(host):
+    while os.getppid() == host:
+        time.sleep(1.0)
+    os.killpg(0, 9)
+if os.name != "nt":
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+"""
 
 
 def python_executable() -> str:
@@ -99,7 +114,7 @@ def run_program(program: Program, arguments: Sequence[str], scratch: Path, limit
     :raises Cancelled: by ``progress``; the program and its children are then gone.
     """
     module, function = program.function.split(":")
-    code = f"import sys; from {module} import {function} as main; sys.exit(main())"
+    code = f"{_ENDS_WITH_HOST}\n{program.before}\nfrom {module} import {function} as main\nsys.exit(main())"
     command = [python_executable(), "-c", code, *arguments]
     child = _Child(command, protected_environment(scratch, program.path))
     try:
@@ -149,9 +164,11 @@ class _Child:
 
     @property
     def last_lines(self) -> str:
-        shown = [line[:_LONGEST_LINE] for line in self._kept
-                 if not _PERCENT.search(line) and not _TOLD.fullmatch(line)][-_LINES_TOLD:]
-        return " | ".join(shown) or "none"
+        """The last lines, progress left out; the first exception, from which others follow, before them."""
+        lines = [line[:_LONGEST_LINE] for line in self._kept
+                 if not _PERCENT.search(line) and not _TOLD.fullmatch(line)]
+        cause = [line for line in lines[:-_LINES_TOLD] if _EXCEPTION.match(line)][:1]
+        return " | ".join(cause + lines[-_LINES_TOLD:]) or "none"
 
     def follow(self, program: Program, limits: Limits, progress: Progress) -> str | None:
         """Report progress until the program ends; the reason where a limit ends it."""

@@ -6,17 +6,21 @@ from ..schemes import LabeledInput, understand
 from ..spine import Contrast
 from ..volume import Volume
 from .exchange import read_labels
-from .outside import is_ct, only_file, run_outside
+from .outside import Run, is_ct, only_file, run_outside
 from .process import Program, Stage
 from .protocol import Engine, Job, Segmented
 
 _PROGRAM = Program("SPINEPS", "spineps.entrypoint:entry_point", (
     Stage(r"[Dd]ownload", 0.02, "SPINEPS gets its weights"),
-    Stage(r"Processing|Check available models", 0.10, "SPINEPS prepares the scan"),
-    Stage(r"Predict semantic", 0.45, "SPINEPS tells vertebrae apart"),
-    Stage(r"Predict instance", 0.80, "SPINEPS names vertebrae"),
-    Stage(r"Post Postprocess|Sample took", 0.95, "SPINEPS writes its result"),
-), "the folder that SPINEPS_SEGMENTOR_MODELS names")
+    Stage(r"Processing sub-scan", 0.06, "SPINEPS prepares the scan"),
+    Stage(r"crop with VIBESegmentator", 0.08, "SPINEPS looks for the spine"),
+    Stage(r"Predict Semantic Mask", 0.15, "SPINEPS finds parts of vertebrae"),
+    Stage(r"Predict instance mask", 0.60, "SPINEPS tells vertebrae apart"),
+    Stage(r"Post process", 0.85, "SPINEPS names vertebrae"),
+    Stage(r"Sample took", 0.97, "SPINEPS writes its result"),
+), "the folder that SPINEPS_SEGMENTOR_MODELS names (those of VIBESegmentator: VIBESEG_WEIGHTS_PATH)",
+    # It takes a GPU for granted unless told.
+    "import torch\nif not torch.cuda.is_available():\n    sys.argv.append('--cpu')")
 
 _MODELS: dict[Contrast, tuple[str, str, str]] = {  # semantic, instance and labeling
     "T1": ("t1w", "instance", "t2w_labeling"), "T2": ("t2w", "instance", "t2w_labeling"),
@@ -38,7 +42,7 @@ def segment(job: Job) -> Segmented:
                             for name in ("vert", "spine"))
         return understand(vertebrae, "spineps", subregions=parts)
 
-    return run_outside(job, _PROGRAM, "spineps", [(f"{semantic}, {instance}, {labeling}", arguments)],
+    return run_outside(job, "spineps", [Run(f"{semantic}, {instance}, {labeling}", _PROGRAM, arguments)],
                        f"sub-scan_{_SUFFIXES[contrast]}.nii.gz", collect)
 
 

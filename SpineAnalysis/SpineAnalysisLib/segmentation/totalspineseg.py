@@ -1,11 +1,12 @@
 """TotalSpineSeg."""
 
+import multiprocessing
 from pathlib import Path
 
 from ..schemes import LabeledInput, understand
 from ..volume import Volume
 from .exchange import read_labels
-from .outside import only_file, run_outside
+from .outside import Run, only_file, run_outside
 from .process import Program, Stage
 from .protocol import Engine, Job, Segmented
 
@@ -16,24 +17,29 @@ _PROGRAM = Program("TotalSpineSeg", "totalspineseg.inference:main", (
     Stage(r"label IVDs with the definite", 0.50, "TotalSpineSeg names discs"),
     Stage(r"Running step 2 model", 0.58, "TotalSpineSeg finds vertebrae"),
     Stage(r"label vertebrae and IVDs", 0.92, "TotalSpineSeg names vertebrae"),
-), "the folder that TOTALSPINESEG_DATA names")
+), "nnUNet/results in the folder that TOTALSPINESEG_DATA names", "import multiprocessing\n"
+    "multiprocessing.set_forkserver_preload(['totalspineseg'])")  # or each of its steps imports PyTorch anew
+
+# Where processes are forked, as on Linux, its workers inherit the locks of PyTorch's threads and may wait for ever.
+_NO_STALLING = ["--no-stalling"] if "forkserver" in multiprocessing.get_all_start_methods() else []
 
 
 def segment(job: Job) -> Segmented:
     """Discs, vertebrae, canal and cord, with levels."""
     def arguments(scan: Path, results: Path) -> list[str]:
-        return [str(scan), str(results), "--keep-only", "step2_output"]
+        return [str(scan), str(results), "--keep-only", "step2_output", "--max-workers", "1", *_NO_STALLING]
 
     def collect(results: Path, scan: Volume) -> LabeledInput:
         return understand(read_labels(only_file(results, "step2_output/*.nii.gz"), scan), "totalspineseg")
 
-    return run_outside(job, _PROGRAM, "totalspineseg", [("step 1 and 2", arguments)], "scan.nii.gz", collect)
+    return run_outside(job, "totalspineseg", [Run("step 1 and 2", _PROGRAM, arguments)], "scan.nii.gz", collect)
 
 
 ENGINE = Engine(
     name="totalspineseg", title="TotalSpineSeg", scans="MR of any contrast; CT with less certainty",
     license="LGPL-3.0-only", url="https://github.com/neuropoly/totalspineseg", package="totalspineseg",
-    requirements=("totalspineseg[nnunetv2]>=20260807",),
+    # Its library auglab takes names from kornia that 0.8.3 dropped.
+    requirements=("totalspineseg[nnunetv2]>=20260807", "kornia>=0.8,<0.8.3"),
     hardware="its authors ask for a GPU of 8 GB and 32 GB of memory; it also runs, slowly, without a GPU",
     terms="TotalSpineSeg is free software under LGPL-3.0; on its first run it downloads its weights and keeps them in "
           "its own folder.  Cite Warszawer et al. 2025 (see its web page).",
