@@ -6,13 +6,16 @@ environment, the output and its limits, the understanding of the result.  ``test
 programs where they are installed.  Neither shows what their weights find.
 """
 
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ from SpineAnalysisLib.phantoms.__main__ import write
 from SpineAnalysisLib.results import write_measurements
 from SpineAnalysisLib.schemes import SCHEMES
 from SpineAnalysisLib.segmentation.exchange import read_labels, upright, write_scan
-from SpineAnalysisLib.segmentation.install import constraints, question
+from SpineAnalysisLib.segmentation.install import built_in, constraints, question
 from SpineAnalysisLib.segmentation.process import memory_of_group
 from SpineAnalysisLib.segmentation.protocol import Limits
 from SpineAnalysisLib.segmentation.registry import engines
@@ -269,6 +272,38 @@ def test_installing_keeps_what_is_there() -> None:
     assert "Apache-2.0" in asked
     assert "usage statistics" in asked
     assert "TotalSegmentator>=" in asked
+
+
+def test_what_slicer_built_itself_is_not_installed_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert built_in() == [], "pip knows them here"
+
+    def unknown(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setitem(built_in.__globals__, "distribution", unknown)
+    assert built_in() == ["vtk", "SimpleITK"]
+    assert {"vtk<0", "SimpleITK<0"} <= set(constraints().splitlines())
+
+
+@pytest.mark.parametrize("recent", [False, True])
+def test_slicer_installs_an_engine_beside_its_own_packages(recent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = importlib.import_module("SpineAnalysisLib.mrml.packages")
+    calls: list[tuple[list[str], dict[str, object]]] = []
+
+    def pip_install(requirements: list[str], **options: object) -> None:
+        file = options.get("constraints") or requirements[-1]
+        calls.append((requirements, options | {"text": Path(str(file)).read_text("utf-8")}))
+
+    monkeypatch.setitem(packages._install.__globals__, "built_in", lambda: ["vtk"])
+    monkeypatch.setattr(packages.slicer.util, "pip_install", pip_install, raising=False)
+    stub = types.SimpleNamespace(pip_install=pip_install) if recent else None
+    monkeypatch.setitem(sys.modules, "slicer.packaging", stub)
+    monkeypatch.setattr(packages.slicer, "packaging", stub, raising=False)
+    packages._install(["spineps>=2.1"])
+    (requirements, options), = calls
+    assert requirements[0] == "spineps>=2.1"
+    assert f"numpy=={np.__version__}\n" in str(options["text"])
+    assert options.get("skip_packages") == (["vtk"] if recent else None)
 
 
 def test_sheared_and_flipped_scans_survive_the_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import slicer
 import slicer.util
 
 from ..errors import InputError
-from ..segmentation.install import constraints, question
+from ..segmentation.install import built_in, constraints, question
 from ..segmentation.registry import engine_named
 
 _REQUESTER = "Spine Analysis"
@@ -68,9 +68,15 @@ def _ensure(requirements: list[str], text: str) -> None:
 
 
 def _install(requirements: list[str]) -> None:
-    """Install packages; pip refuses what would change one that is there."""
+    """Install packages; what would change one that is there, or put a second VTK over Slicer's own, is refused."""
     with TemporaryDirectory() as folder:
         kept = Path(folder) / "constraints.txt"
         kept.write_text(constraints(), encoding="utf-8")
-        slicer.util.pip_install([*requirements, "--constraint", str(kept)])
+        try:
+            import slicer.packaging as packaging
+        except ImportError:  # before Slicer 5.12, which cannot leave packages out
+            slicer.util.pip_install([*requirements, "--constraint", str(kept)])
+        else:
+            packaging.pip_install(requirements, constraints=str(kept), skip_packages=built_in() or None,
+                                  requester=_REQUESTER)
     importlib.invalidate_caches()  # so that what is new is found at once

@@ -51,6 +51,7 @@ ENGINE = Engine(
     license="Apache-2.0", url="https://github.com/Hendrik-code/spineps", package="spineps",
     requirements=("spineps>=2.1",),
     hardware="a GPU; it also runs, much more slowly, without one",
-    terms="SPINEPS is under Apache-2.0; on its first run it downloads its weights from its web page and keeps them in "
-          "its own folder.  Cite Möller et al. 2024, https://doi.org/10.1007/s00330-024-11155-y.",
+    terms="SPINEPS is under Apache-2.0; on its first run it downloads its weights into its own package, or into the "
+          "folder that SPINEPS_SEGMENTOR_MODELS names; for large scans it also downloads those of VIBESegmentator.  "
+          "Cite Möller et al. 2024, https://doi.org/10.1007/s00330-024-11155-y.",
     run=segment, drives_gpu=True, order=40)

@@ -40,7 +40,8 @@ ENGINE = Engine(
     license="LGPL-3.0-only", url="https://github.com/neuropoly/totalspineseg", package="totalspineseg",
     # Its library auglab takes names from kornia that 0.8.3 dropped.
     requirements=("totalspineseg[nnunetv2]>=20260807", "kornia>=0.8,<0.8.3"),
-    hardware="its authors ask for a GPU of 8 GB and 32 GB of memory; it also runs, slowly, without a GPU",
-    terms="TotalSpineSeg is free software under LGPL-3.0; on its first run it downloads its weights and keeps them in "
-          "its own folder.  Cite Warszawer et al. 2025 (see its web page).",
+    hardware="a GPU to be quick; it also runs, slowly, without one",
+    terms="TotalSpineSeg is free software under LGPL-3.0; on its first run it downloads its weights into its own "
+          "package, or into the folder that TOTALSPINESEG_DATA names.  Cite Warszawer et al. 2025 (see its web page), "
+          "and Isensee et al. 2021 (nnU-Net), https://doi.org/10.1038/s41592-020-01008-z.",
     run=segment, drives_gpu=True, order=20)
