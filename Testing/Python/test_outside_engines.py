@@ -150,19 +150,19 @@ def test_a_program_ends_with_its_host(stand_in: Callable[[str, str], Path]) -> N
             "ENGINE.segment(Volume(numpy.ones((8, 8, 8), 'int16'), numpy.eye(4)))")
     host = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     try:
-        wait_for(lambda: (folder / "PIDS").exists() and (folder / "PIDS").read_text() != "")
+        assert comes_true(lambda: (folder / "PIDS").exists() and (folder / "PIDS").read_text() != "")
     finally:
         host.kill()
         host.wait()
     pids = [int(pid) for pid in (folder / "PIDS").read_text().split()]
-    wait_for(lambda: not any(alive(pid) for pid in pids))
+    assert comes_true(lambda: not any(alive(pid) for pid in pids))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def comes_true(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
+    while not condition() and time.monotonic() < end:
         time.sleep(0.1)
+    return condition()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
