@@ -44,6 +44,7 @@ def act(arguments, write):
         for percent in (50, 100):
             sys.stderr.write(f"\\\\r{percent}%|#####     | {percent}/100")
             sys.stderr.flush()
+        sys.stderr.write("\\n")
         time.sleep(0.25)
     if mode != "nothing":
         write(mode)
@@ -80,8 +81,8 @@ def main():
 
 TOTALSEGMENTATOR = PROGRAM + '''
 import argparse
-LINES = ["Resampling...", *["Predicting part 1 of 3 ...", "Predicting part 2 of 3 ..."][:2 * ("total" in sys.argv)],
-         "Predicting...", "Saving segmentations..."]
+LINES = [*(["Predicting part 1 of 3 ...", "Predicting part 2 of 3 ..."] if "total" in sys.argv else ["Predicting..."]),
+         "Saving segmentations..."]
 
 def main():
     parser = argparse.ArgumentParser()

@@ -63,7 +63,8 @@ def totalsegmentator_models(folder: Path) -> None:
 
 def spineps_folder(folder: Path) -> None:
     semantic = Reader(0, [0, 3, 4, 4, 5, 6, 6, 1, 1, 2], 7)  # it likes no negative values: they come after the others
-    spineps_models(folder, semantic, {1: 100, 2: 61, 3: 41, 4: 49, 5: 41, 6: 26}, cutout=(120, 40, 96), levels=(22, 23))
+    spineps_models(folder, semantic, {1: 100, 2: 61, 3: 41, 4: 49, 5: 41, 6: 26}, cutout=(120, 40, 96),
+                   levels={22: 10.0, 23: 8.0})  # L4, or else L5: were they equal, L5 and L6 would be as good
 
 
 MODELS: dict[str, tuple[str, Callable[[Path], None]]] = {

@@ -103,7 +103,7 @@ def _plans(channels: int, spacing: float) -> dict[str, Any]:
 
 
 def spineps_models(folder: Path, semantic: Reader, labels: Mapping[int, int], cutout: Sequence[int],
-                   levels: Sequence[int]) -> None:
+                   levels: Mapping[int, float]) -> None:
     """Write the three models that SPINEPS uses for a CT, where it would download them to.
 
     Its instance model calls every vertebra in a cutout the middle one, so that a cutout has to be as high as one.  Its
@@ -111,7 +111,7 @@ def spineps_models(folder: Path, semantic: Reader, labels: Mapping[int, int], cu
 
     :param semantic: network that finds subregions; :param labels: its classes -> labels of subregions.
     :param cutout: voxels of 1 mm, along P, I, R; multiples of 8.
-    :param levels: numbers from C1 = 0 on.
+    :param levels: numbers from C1 = 0 on -> how much it thinks so.
     """
     from spineps.utils import auto_download as registry
 
@@ -148,7 +148,7 @@ def _save_instance_model(folder: Path) -> None:
     _save(model, folder / "weights.ckpt", {})
 
 
-def _save_labeling_model(folder: Path, levels: Sequence[int]) -> None:
+def _save_labeling_model(folder: Path, levels: Mapping[int, float]) -> None:
     import torch
     from spineps.architectures.pl_densenet import ARGS_MODEL, PLClassifier
 
@@ -159,7 +159,7 @@ def _save_labeling_model(folder: Path, levels: Sequence[int]) -> None:
     with torch.no_grad():
         last = model.classification_heads["VERT"][-1]
         last.weight.zero_()
-        last.bias[:] = torch.tensor([10.0 if level in levels else 0.0 for level in range(24)])
+        last.bias[:] = torch.tensor([levels.get(level, 0.0) for level in range(24)])
     _save(model, folder / "val_f1=1.00-valf1-weights.ckpt", {"opt": options, "group_2_n_channel": heads})
 
 

@@ -20,7 +20,7 @@ _PROGRAM = Program("SPINEPS", "spineps.entrypoint:entry_point", (
     Stage(r"Sample took", 0.97, "SPINEPS writes its result"),
 ), "the folder that SPINEPS_SEGMENTOR_MODELS names (those of VIBESegmentator: VIBESEG_WEIGHTS_PATH)",
     # It takes a GPU for granted unless told.
-    "import torch\nif not torch.cuda.is_available():\n    sys.argv.append('--cpu')")
+    before="import torch\nif not torch.cuda.is_available():\n    sys.argv.append('--cpu')")
 
 _MODELS: dict[Contrast, tuple[str, str, str]] = {  # semantic, instance and labeling
     "T1": ("t1w", "instance", "t2w_labeling"), "T2": ("t2w", "instance", "t2w_labeling"),

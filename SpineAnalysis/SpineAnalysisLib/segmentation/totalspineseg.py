@@ -17,8 +17,9 @@ _PROGRAM = Program("TotalSpineSeg", "totalspineseg.inference:main", (
     Stage(r"label IVDs with the definite", 0.50, "TotalSpineSeg names discs"),
     Stage(r"Running step 2 model", 0.58, "TotalSpineSeg finds vertebrae"),
     Stage(r"label vertebrae and IVDs", 0.92, "TotalSpineSeg names vertebrae"),
-), "nnUNet/results in the folder that TOTALSPINESEG_DATA names", "import multiprocessing\n"
-    "multiprocessing.set_forkserver_preload(['totalspineseg'])")  # or each of its steps imports PyTorch anew
+), "nnUNet/results in the folder that TOTALSPINESEG_DATA names",
+    before="import multiprocessing\n"
+           "multiprocessing.set_forkserver_preload(['totalspineseg'])")  # or each of its steps imports PyTorch anew
 
 # Where processes are forked, as on Linux, its workers inherit the locks of PyTorch's threads and may wait for ever.
 _NO_STALLING = ["--no-stalling"] if "forkserver" in multiprocessing.get_all_start_methods() else []
