@@ -1,6 +1,6 @@
 """TotalSpineSeg."""
 
-import multiprocessing
+import sys
 from pathlib import Path
 
 from ..schemes import LabeledInput, understand
@@ -21,8 +21,8 @@ _PROGRAM = Program("TotalSpineSeg", "totalspineseg.inference:main", (
     before="import multiprocessing\n"
            "multiprocessing.set_forkserver_preload(['totalspineseg'])")  # or each of its steps imports PyTorch anew
 
-# Where processes are forked, as on Linux, its workers inherit the locks of PyTorch's threads and may wait for ever.
-_NO_STALLING = ["--no-stalling"] if "forkserver" in multiprocessing.get_all_start_methods() else []
+# Linux forks processes: its workers inherit the locks of PyTorch's threads and may wait for ever.
+_NO_STALLING = ["--no-stalling"] if sys.platform == "linux" else []
 
 
 def segment(job: Job) -> Segmented:
