@@ -147,6 +147,22 @@ def test_hips_do_not_bend_the_column(lumbar: LabelMap, classes: NDArray[np.uint8
     check_bodies(separate(field_of(taken, grid)), grid)
 
 
+def test_a_lip_beside_a_disc_does_not_cut_the_canal(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Where all that a row shows of bodies is an osteophyte at one side."""
+    taken = classes.copy()
+    disc = np.argwhere(mask_of(lumbar, Kind.DISC, Level.L3))
+    rows = range(int(disc[:, 1].min()), int(disc[:, 1].max()) + 1)
+    side = int(disc[:, 0].min())
+    for row in rows:
+        columns = disc[disc[:, 1] == row][:, 2]
+        taken[side - 3:side, row, columns.min():columns.max()] = Class.MARROW
+    labels = labels_of(separate(field_of(taken, lumbar)), lumbar)
+    truth = mask_of(lumbar, Kind.CANAL) | mask_of(lumbar, Kind.CORD)
+    found = mask_of(labels, Kind.CANAL) | mask_of(labels, Kind.CORD)
+    shares = found[:, rows].sum(axis=(0, 2)) / truth[:, rows].sum(axis=(0, 2))
+    assert shares.min() > 0.9
+
+
 def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     """Its first body looks like one more vertebra, but no disc follows where the scan goes on."""
     taken = classes.copy()

@@ -13,6 +13,9 @@ _GAP_MM = 4.0
 _AWAY_MM = 55.0
 """No canal is farther than this from the middle of its bodies."""
 
+_LEAST_ROW = 0.5
+"""Of the usual area of bodies in a row; beside a disc, a lip at one side is no middle to measure from."""
+
 
 def cleaned_tube(field: Field, classes: NDArray[np.uint8], bodies: Mask) -> Field:
     """The field with a canal that is one tube: leaks and islands gone, holes filled, the cord within.
@@ -47,9 +50,10 @@ def _long_parts(tube: Mask, field: Field) -> Mask:
 
 def _along_bodies(tube: Mask, bodies: Mask, field: Field) -> Mask:
     """What lies behind the bodies, at most so far from their middle at the same height."""
-    rows = np.flatnonzero(bodies.any(axis=(0, 2)))
-    if not rows.size:
+    sizes = bodies.sum(axis=(0, 2))
+    if not sizes.any():
         return tube
+    rows = np.flatnonzero(sizes >= _LEAST_ROW * np.median(sizes[sizes > 0]))
     middles = np.array([np.argwhere(bodies[:, j]).mean(axis=0) for j in rows])
     at = np.arange(tube.shape[1])
     i, k = (np.interp(at, rows, middles[:, axis]) for axis in range(2))
