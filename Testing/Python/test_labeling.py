@@ -10,7 +10,7 @@ from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.labeling.detections import Detection
 from SpineAnalysisLib.labeling.label import Anchor, Certainty, Numbering, label
-from SpineAnalysisLib.labeling.landmarks import Landmark, landmarks
+from SpineAnalysisLib.labeling.landmarks import Landmark, landmarks, shown_beyond
 from SpineAnalysisLib.volume import LabelMap
 
 WHOLE = levels_between(Level.C1, Level.L5)
@@ -280,3 +280,13 @@ def test_a_vertebra_that_the_image_cuts_is_not_missed() -> None:
     mark = Landmark("conus", found[0].center_RAS - np.array([0.0, 0.0, 8.0]), Level.L1, 0.25, 0.5)
     assert list(label(found, room_above_mm=35.0, room_below_mm=42.0, landmarks=[mark]).levels) == levels
     assert label(found, room_above_mm=35.0, room_below_mm=120.0, landmarks=[mark]).levels[-1] is Level.L5
+
+
+def test_the_spine_is_shown_as_far_as_its_canal_is() -> None:
+    """Images often go on in blank borders, where no vertebra was missed."""
+    top, bottom = np.array([8.0, 6.0, 150.0]), np.array([8.0, 6.0, 60.0])
+    body = (Structure(Kind.BODY, Level.L1), (30, 75), 4)
+    assert shown_beyond(columns(body), top, bottom) == (48.0, 60.0)
+    above, below = shown_beyond(columns(body, (CANAL, (20, 80), 8)), top, bottom)
+    assert (above, below) == pytest.approx((8.0, 20.0), abs=4.0)
+    assert shown_beyond(columns(body, (CANAL, (40, 70), 8)), top, bottom) == (0.0, 0.0)

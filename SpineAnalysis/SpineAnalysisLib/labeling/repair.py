@@ -12,9 +12,9 @@ from ..errors import InputError
 from ..spine import Spine
 from ..volume import LabelMap, Volume
 from .detections import Detection
-from .evidence import SEGMENTED, Piece, evidence_from_pieces, evidence_from_spine, pieces, room_beyond
+from .evidence import SEGMENTED, Piece, evidence_from_pieces, evidence_from_spine, pieces
 from .label import Anchor, Certainty, Labeling, Numbering, label
-from .landmarks import landmarks
+from .landmarks import landmarks, shown_beyond
 
 SURE = 0.9
 """Probability of a labeling from which on it overrules names."""
@@ -40,7 +40,7 @@ def label_spine(spine: Spine) -> Labeling | None:
     found = evidence_from_spine(spine)
     if not found:
         return None
-    above, below = room_beyond(spine.labels, found[0].center_RAS, found[-1].center_RAS)
+    above, below = shown_beyond(spine.labels, found[0].center_RAS, found[-1].center_RAS)
     try:
         return label(found, room_above_mm=above, room_below_mm=below, landmarks=landmarks(spine.labels))
     except InputError:
@@ -102,7 +102,7 @@ def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numberi
                          "or count from elsewhere.")
     certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
     by_height = sorted(found, key=lambda p: -float(p.center_RAS[2]))
-    above, below = room_beyond(labels, by_height[0].center_RAS, by_height[-1].center_RAS) if found else (None, None)
+    above, below = shown_beyond(labels, by_height[0].center_RAS, by_height[-1].center_RAS) if found else (None, None)
     labeling = label(evidence_from_pieces(labels, found, certain), anchors, numbering, above, below,
                      landmarks(labels))
     named = _with_names(labels, found, labeling)
