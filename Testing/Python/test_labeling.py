@@ -9,6 +9,7 @@ from labeling_chains import chain, levels_between
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.labeling.detections import Detection
+from SpineAnalysisLib.labeling.evidence import pieces
 from SpineAnalysisLib.labeling.label import Anchor, Certainty, Numbering, label
 from SpineAnalysisLib.labeling.landmarks import Landmark, landmarks, shown_beyond
 from SpineAnalysisLib.volume import LabelMap
@@ -290,3 +291,15 @@ def test_the_spine_is_shown_as_far_as_its_canal_is() -> None:
     above, below = shown_beyond(columns(body, (CANAL, (20, 80), 8)), top, bottom)
     assert (above, below) == pytest.approx((8.0, 20.0), abs=4.0)
     assert shown_beyond(columns(body, (CANAL, (40, 70), 8)), top, bottom) == (0.0, 0.0)
+
+
+def test_the_sacrum_begins_below_the_last_vertebra_though_its_wings_reach_higher() -> None:
+    """Parts of the last vertebra taken for it do so as well."""
+    body = [(Structure(Kind.BODY, level), low, 4) for level, low in
+            ((Level.L4, (70, 84)), (Level.L5, (52, 66)), (Level.S1, (30, 48)))]
+    labels = columns(*body)
+    labels.array[8:10, 3:5, 46:72] = 3
+    upper, lower, sacrum = pieces(labels)
+    assert (upper.level, lower.level, sacrum.level) == (Level.L4, Level.L5, Level.S1)
+    assert sacrum.center_RAS[2] < lower.center_RAS[2] - 20.0
+    assert abs(sacrum.center_RAS[0] - lower.center_RAS[0]) < 5.0

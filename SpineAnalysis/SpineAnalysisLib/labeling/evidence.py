@@ -1,7 +1,7 @@
 """What a label map or a modeled spine shows of which vertebra is which."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ _CRUMB = 0.2
 """Share of a label's largest piece from which on another piece is a vertebra of its own."""
 _SACRAL_TOP_MM = 25.0
 """How much of the sacrum is its first vertebra."""
+_ONWARD_MM = 10.0
+"""From the middle of the last vertebra along the column; no sacrum begins nearer."""
 _BESIDE_MM, _BEHIND_MM = 10.0, 60.0
 """Of height and of distance between two parts of one label, up to which they are one vertebra that the image's edge
 cuts in two."""
@@ -74,7 +76,8 @@ def pieces(labels: LabelMap) -> list[Piece]:
              if value <= len(windows) and windows[value - 1] is not None
              for points in _parts(labels, value, windows[value - 1])]
     top = max((p for p in found if p.level is Level.S1), key=lambda p: float(p.center_RAS[2]), default=None)
-    return [p for p in found if p.level is not Level.S1 or p is top]
+    others = [p for p in found if p.level is not Level.S1]
+    return [*others, *(() if top is None else (_below(others, top),))]
 
 
 def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Collection[Level]) -> list[Detection]:
@@ -101,6 +104,23 @@ def _center(points: FloatArray, sacrum: bool) -> FloatArray:
     if sacrum:
         points = points[points[:, 2] > points[:, 2].max() - _SACRAL_TOP_MM]
     return np.asarray(points.mean(axis=0))
+
+
+def _below(others: Sequence[Piece], sacrum: Piece) -> Piece:
+    """The sacrum with its center where the column goes on below the lowest vertebra: its wings reach higher than that,
+    and so do parts of the last vertebra that were taken for it.
+    """
+    lowest = sorted(others, key=lambda p: float(p.center_RAS[2]))[:2]
+    if len(lowest) < 2:
+        return sacrum
+    last, above = (p.center_RAS for p in lowest)
+    offset = sacrum.points_RAS - last
+    onward = offset @ (last - above) / np.linalg.norm(last - above) > _ONWARD_MM
+    if not onward.any():
+        return sacrum
+    apart = np.linalg.norm(offset, axis=1)
+    near = onward & (apart < apart[onward].min() + _SACRAL_TOP_MM)
+    return replace(sacrum, center_RAS=sacrum.points_RAS[near].mean(axis=0))
 
 
 def _some(points: FloatArray) -> FloatArray:
