@@ -298,7 +298,7 @@ def test_the_sacrum_begins_below_the_last_vertebra_though_its_wings_reach_higher
     body = [(Structure(Kind.BODY, level), low, 4) for level, low in
             ((Level.L4, (70, 84)), (Level.L5, (52, 66)), (Level.S1, (30, 48)))]
     labels = columns(*body)
-    labels.array[8:10, 3:5, 46:72] = 3
+    labels.array[6:8, 3:5, 46:72] = 3
     upper, lower, sacrum = pieces(labels)
     assert (upper.level, lower.level, sacrum.level) == (Level.L4, Level.L5, Level.S1)
     assert sacrum.center_RAS[2] < lower.center_RAS[2] - 15.0
