@@ -2,10 +2,14 @@
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from panel_scene import Opened
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -44,3 +48,19 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def opened() -> "Opened":
+    """The panel, opened once for a file's tests."""
+    panel_scene = importlib.import_module("panel_scene")  # needs Qt, which other tests do without
+    return panel_scene.Opened()
+
+
+@pytest.fixture
+def fresh(opened: "Opened") -> Iterator["Opened"]:
+    """The panel at its first step, on an empty scene."""
+    opened.clear()
+    opened.panel.turn_to(0)
+    yield opened
+    assert importlib.import_module("Harness.pythonqt").errors == []

@@ -17,20 +17,6 @@ from SpineAnalysisLib.mrml.views import AXIAL_VIEW, SAGITTAL_VIEW
 
 
 @pytest.fixture(scope="module")
-def opened() -> Opened:
-    return Opened()
-
-
-@pytest.fixture
-def fresh(opened):
-    """The panel on an empty scene."""
-    opened.clear()
-    opened.panel.turn_to(0)
-    yield opened
-    assert pythonqt.errors == []
-
-
-@pytest.fixture(scope="module")
 def _run(opened):
     opened.run()
     return opened

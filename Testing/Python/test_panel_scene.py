@@ -21,18 +21,6 @@ from SpineAnalysisLib.segmentation.protocol import Engine, Segmented
 from SpineAnalysisLib.segmentation.registry import engines
 
 
-@pytest.fixture(scope="module")
-def opened() -> Opened:
-    return Opened()
-
-
-@pytest.fixture
-def fresh(opened):
-    opened.clear()
-    yield opened
-    assert pythonqt.errors == []
-
-
 def segment_phantom(job):
     step(job.progress, 0.5, "Half way")
     return Segmented(LabeledInput(phantom()[1], "spineanalysis"), provenance={"engine": "tried"})
