@@ -143,8 +143,8 @@ def test_children_of_a_child_count_and_go_too(tmp_path: Path) -> None:
 
 def test_the_command_ends_when_who_started_it_is_gone(tmp_path: Path) -> None:
     program = ("import time, pathlib; from SpineAnalysisLib.terminal import ended_tidily, ended_with_parent\n"
-               "with ended_tidily():\n    ended_with_parent()\n    print('ready', flush=True)\n"
-               "    try:\n        time.sleep(60)\n    finally:\n        pathlib.Path('tidied').touch()")
+               "with ended_tidily():\n    ended_with_parent()\n    try:\n        print('ready', flush=True)\n"
+               "        time.sleep(60)\n    finally:\n        pathlib.Path('tidied').touch()")
     library = str(Path(child.__file__).parents[2])
     process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, cwd=tmp_path, env={**os.environ, "PYTHONPATH": library})
