@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +71,17 @@ def test_a_bids_data_set_by_both_levels(data_set: Path, tmp_path: Path, capfd: p
     capfd.readouterr()
     assert cli.bids([*arguments, "participant", *chosen, "--participant-label", "01"]) == cli.DONE
     assert "1 of 1: sub-01 unchanged" in capfd.readouterr().err
+    _valid_bids(out)
     _same_segmentation(data_set, folder / "sub-01_acq-sag_desc-spine_dseg.nii.gz")
+
+
+def _valid_bids(out: Path) -> None:
+    """By the validator of BIDS itself, which is content but for the authors, whom only the user knows."""
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, "--format", "json", out], capture_output=True, timeout=120, check=True)
+    report = json.loads(done.stdout)
+    assert report["summary"]["subjects"] == ["01"]
+    assert {issue["code"] for issue in report["issues"]["issues"]} <= {"TOO_FEW_AUTHORS"}
 
 
 def _same_segmentation(data_set: Path, written: Path) -> None:

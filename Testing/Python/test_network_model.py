@@ -12,7 +12,7 @@ from SpineAnalysisLib.phantoms.phantom import Phantom
 from SpineAnalysisLib.phantoms.spec import SpineSpec
 from SpineAnalysisLib.segmentation.network import canonical as seen
 from SpineAnalysisLib.segmentation.network.classes import RIM_MM, Class
-from SpineAnalysisLib.segmentation.network.model import MULTIPLE, Network, default_path, load
+from SpineAnalysisLib.segmentation.network.model import MULTIPLE, THREADS, Network, default_path, load
 from SpineAnalysisLib.volume import LabelMap, Volume
 
 MOST_BYTES = 20_000_000
@@ -64,6 +64,17 @@ def test_any_size_and_batch_is_answered_with_probabilities(network: Network) -> 
         found = network.probabilities(random.random((batch, 7, height, width), np.float32))
         assert found.shape == (batch, len(Class), height, width)
         np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-4)
+
+
+def test_answers_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do workers take more than they are told to."""
+    stacks, answers = np.random.default_rng(0).random((2, 7, 64, 48), np.float32), []
+    for told, expected in (("1", 1), ("2", 2), ("8", THREADS), ("", THREADS)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        network = load.__wrapped__(default_path())
+        assert network.session.get_session_options().intra_op_num_threads == expected
+        answers.append(network.probabilities(stacks))
+    assert all(np.array_equal(answer, answers[0]) for answer in answers)
 
 
 @pytest.fixture(scope="module")

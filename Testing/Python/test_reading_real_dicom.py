@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLSLossless, RLELossless
 from scan_files import noise, save, slice_dataset, write_series
 
 from SpineAnalysisLib.errors import InputError
@@ -43,10 +43,11 @@ def check_same(found: ReadImage, expected: ReadImage) -> None:
     np.testing.assert_allclose(found.volume.ijk_to_ras, expected.volume.ijk_to_ras, atol=1e-4)
 
 
-def test_run_length_encoded(plain: Path, expected: ReadImage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless], ids=["RLE", "JPEG-LS"])
+def test_compressed_by_pydicom(plain: Path, expected: ReadImage, tmp_path: Path, syntax: str) -> None:
     for path in plain.iterdir():
         made = pydicom.dcmread(path)
-        made.compress(RLELossless)
+        made.compress(syntax)
         save(made, tmp_path / path.name)
     check_same(read_image([tmp_path]), expected)
 

@@ -20,6 +20,13 @@ SOME_FAILED = 3
 """Exit code where some studies failed, and the others are done."""
 CODE_URL = "https://github.com/SlicerSpineAnalysis/SlicerSpineAnalysis"
 _BIDS_VERSION = "1.10.0"
+_README = """# Measurements of spines
+
+Not a medical device: for research and teaching, not for diagnosis or treatment.
+
+`cohort.html` shows the whole cohort and `quality.html` every study: look at each before you use its numbers.
+`measurements.csv` has one row for every measurement of every study, and `columns.json` says what its columns mean.
+"""
 _MINUTES = 60.0
 
 
@@ -189,6 +196,7 @@ def _describe(place: "Place") -> None:
     told = {"Name": "Spine Analysis: measurements of spines", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "Spine Analysis", "Version": __version__, "CodeURL": CODE_URL}]}
     write_whole(place.root / DESCRIPTION, json.dumps(told, indent=1) + "\n")
+    write_whole(place.root / "README.md", _README)
     write_whole(place.root / ".bidsignore", f"{HIDDEN}/\n*.html\n*.png\n*_measurements.*\n*_canalprofile.tsv\n/*.csv\n"
                                             "/*.parquet\n/columns.json\n")
 

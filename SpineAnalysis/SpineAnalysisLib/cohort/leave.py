@@ -5,6 +5,7 @@ import gzip
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -39,8 +40,11 @@ def write_derivative(analysis: Analysis, folder: Path, stem: str, progress: Prog
     step(progress, 0.2, "Writing the segmentation")
     write_label_map(analysis.spine.labels, folder / f"{base}_dseg.nii.gz")
     _write_label_table(analysis.spine.labels, folder / f"{base}_dseg.tsv")
-    description = {"Description": "Structures of the spine; values are named in the table beside.",
-                   "SpatialReference": "orig", "Manual": False}
+    description: dict[str, Any] = {
+        "Description": "Structures of the spine; values are named in the table beside.", "SpatialReference": "orig",
+        "derived": {"Description": "Whether it was computed from the others, as the segmentation had none of it."}}
+    if analysis.provenance.get("engine"):  # nobody knows how one that was given was made
+        description["Manual"] = False
     (folder / f"{base}_dseg.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     step(progress, 0.3, "Writing the report")
     write_report(analysis, folder / f"{base}_report.html", title=f"Spine analysis, {stem.replace('_', ' ')}")

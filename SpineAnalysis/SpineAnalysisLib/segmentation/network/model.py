@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ...errors import InputError
 from .classes import Class
 
 THREADS = 2
-"""More do not pay on laptops, and a fixed number keeps results the same."""
+"""At most; more do not pay on laptops.  Results do not depend on their number."""
 MULTIPLE = 16
 """Height and width of what the network is shown are multiples of this."""
 _DAMAGED = "install the extension again"
@@ -47,6 +48,12 @@ def default_path() -> Path:
     return folder / "spine.onnx"
 
 
+def _threads() -> int:
+    """No more than the environment allows: a cohort's workers share the cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return min(THREADS, int(told)) if told.isdecimal() and int(told) else THREADS
+
+
 @lru_cache(maxsize=1)
 def load(path: Path) -> Network:
     """Load a model after a look at its hash.
@@ -66,7 +73,7 @@ def load(path: Path) -> Network:
     import onnxruntime  # only here: Slicer gets it on the user's click
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = _threads()
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 3
