@@ -179,6 +179,23 @@ def test_a_sacrum_that_was_taken_for_vertebrae(lumbar: LabelMap, classes: NDArra
     assert len(separate(field, scan_end_mm=end - 60.0).levels) == 6, "where the scan ends, a disc may follow"
 
 
+@pytest.mark.parametrize("seen_mm", [12.0, 24.0])
+def test_a_scan_that_ends_in_the_sacrum(lumbar: LabelMap, classes: NDArray[np.uint8], seen_mm: float) -> None:
+    """Its first body looks like one more vertebra, but its wings do not."""
+    first = mask_of(lumbar, Kind.BODY, Level.S1)
+    end = int(np.argwhere(first)[:, 1].min() + seen_mm / lumbar.spacing[1])
+    grid = replace(lumbar, array=lumbar.array[:, :end])
+    taken = classes[:, :end].copy()
+    taken[first[:, :end]] = Class.MARROW
+    assert np.count_nonzero(taken == Class.SACRUM) > np.count_nonzero(first[:, :end]), "wings are larger"
+    found = separate(field_of(taken, grid))
+    check_bodies(found, grid, least=0.95)
+    assert found.sacrum
+    sacrum = labels_of(found, grid).mask([own_value(Structure(Kind.VERTEBRA, Level.S1))])
+    assert dice(sacrum, grid.mask([v for v, s in lumbar.structures.items() if s.level is Level.S1 and s.kind.is_bone])
+                ) > 0.9
+
+
 def test_an_unsure_body_is_named(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     field = field_of(classes, lumbar)
     body = mask_of(lumbar, Kind.BODY, Level.L2)

@@ -32,6 +32,8 @@ SACRUM_NEAR_MM = 30.0
 """The sacrum begins this near below the lowest body."""
 LUMBAR_MM3 = 12_000.0
 """From here on a body is no cervical one."""
+_MOST_SACRAL = 2
+"""Bodies of the sacrum that may look like vertebrae."""
 ROOM_MM = 25.0
 """Of scan below a body, in which a disc would show."""
 CRUMB = 0.02
@@ -85,17 +87,21 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
     if pieces.count == 0:
         raise InputError(NO_SPINE)
     field = field.with_class((pieces.bodies > 0) & (classes == Class.DISC), Class.MARROW)
-    sacrum, notes = _sacrum(field, classes, pieces)
+    beside = _beside_sacrum(field, classes, pieces)
+    sacrum, notes = (classes == Class.SACRUM, ()) if beside else _sacrum(field, classes, pieces)
     field = cleaned_tube(field, classes, pieces.bodies > 0)
     classes = field.classes()
     arches = arches_of(field, classes == Class.ARCH, pieces, column.curve)
     if not sacrum.any() and _is_first_sacral(pieces, field, scan_end_mm):
-        sacrum = (pieces.bodies == pieces.count) | (arches == pieces.count)
-        arches[arches == pieces.count] = 0
-        field = field.with_class(sacrum, Class.SACRUM)
-        classes[sacrum] = Class.SACRUM
-        pieces = guided.without_body(pieces, pieces.count)
+        beside = 1
         notes = (*notes, "the lowest vertebra was taken for the sacrum's first, as no disc lies below it")
+    for _ in range(beside):
+        sacral = (pieces.bodies == pieces.count) | (pieces.discs == pieces.count + 1) | (arches == pieces.count)
+        arches[arches == pieces.count] = 0
+        field = field.with_class(sacral, Class.SACRUM)
+        classes[sacral] = Class.SACRUM
+        sacrum |= sacral
+        pieces = guided.without_body(pieces, pieces.count)
     levels = tuple(chain_up(pieces.count, Level.L5)[::-1])
     labels = _drawn(classes, pieces, arches, sacrum, levels)
     field = field.without((classes > 0) & (labels == 0))
@@ -116,6 +122,25 @@ def _below_sacrum(field: Field, classes: NDArray[np.uint8]) -> Mask:
     numbered, count = ndimage.label(np.isin(classes, COLUMN))
     centers = ndimage.center_of_mass(numbered > 0, numbered, range(1, count + 1))
     return np.isin(numbered, [n for n, center in enumerate(centers, 1) if center[1] > middle])
+
+
+def _beside_sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> int:
+    """How many of the lowest bodies are the sacrum's: beside those, along the spine, there is more sacrum than body.
+
+    The wings of the sacrum begin at the height of its first body, and are larger.  Where the scan ends in it, that body
+    looks much like one more vertebra to a network that sees a slice at a time; the slices at the sides know better.
+    """
+    sacrum = field.places(np.argwhere(classes == Class.SACRUM))
+    if len(sacrum) * field.spacing.prod() < SACRUM_MM3:
+        return 0
+    for count in range(min(_MOST_SACRAL, pieces.count - 1)):
+        number = pieces.count - count
+        down = pieces.centers[number - 1] - pieces.centers[number - 2]
+        body = field.places(np.argwhere(pieces.bodies == number)) @ down
+        top, end = np.quantile(body, (0.05, 0.95))
+        if np.count_nonzero((sacrum @ down > top) & (sacrum @ down < end)) <= len(body):
+            return count
+    return min(_MOST_SACRAL, pieces.count - 1)
 
 
 def _sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> tuple[Mask, tuple[str, ...]]:
