@@ -15,6 +15,7 @@ from .derive.tubes import center_curve, front_of, measure_tube, tube_of
 from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, split_body
 from .errors import InputError
 from .geometry.curves import Curve
+from .geometry.detail import CLEAR_RATIO, resolution_of
 from .geometry.frames import Frame, Plane, angle_deg, unit
 from .progress import Progress, part, silent, step
 from .spine import Contrast, MotionSegment, Spine, Tube, Vertebra, interpolate_directions
@@ -74,8 +75,20 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     canal = _named(_turned(rough, centerline, directions), labels, canal_means) if filled is not None else None
     cord = measure_tube(cord_filled, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
+    resolution = resolution_of(labels, image, np.array([v.frame.origin for v in vertebrae]))
+    notes += _interpolated(labels, resolution)
+    canal, cord = (tube and replace(tube, resolution=resolution) for tube in (canal, cord))
     return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast,
                  provisional=provisional, notes=notes)
+
+
+def _interpolated(labels: LabelMap, resolution: FloatArray) -> tuple[str, ...]:
+    measured = np.linalg.norm(resolution, axis=0)
+    coarsest = int((measured / labels.spacing).argmax())
+    if measured[coarsest] < CLEAR_RATIO * labels.spacing[coarsest]:
+        return ()
+    return (f"What was measured lies about {measured[coarsest]:.1f} mm apart where voxels are "
+            f"{labels.spacing[coarsest]:.1f} mm: the rest was interpolated, and uncertainties allow for it.",)
 
 
 def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, ...]]) -> FloatArray:

@@ -80,7 +80,8 @@ class Tube:
     :param meaning: what its outline follows, where that is known; of no meaning for the cord.
     :param s: (N,) arc lengths of the sections.
     :param sections: N; ``None`` where there is nothing.
-    :param resolution: (3, 3) columns, RAS steps between the voxels it was labeled on.
+    :param resolution: (3, 3) columns, RAS steps between what it was labeled on: the labels' voxels, or longer ones
+        where the scan is coarser or its slices were interpolated.
     """
 
     s: FloatArray
@@ -254,6 +255,12 @@ class Spine:
         centers = np.array([v.frame.origin for v in self.vertebrae])
         return min(found, key=lambda scan: (-round(10 * scan.shows(centers)), scan.alignment == "registered",
                                             scan.blur_mm(normal)), default=None)
+
+    @property
+    def resolution(self) -> FloatArray:
+        """(3, 3) columns, RAS steps between what the labels were drawn on, as of its tubes."""
+        tube = self.canal or self.cord
+        return tube.resolution if tube is not None else self.labels.ijk_to_ras[:3, :3]
 
     @cached_property
     def _right(self) -> FloatArray:

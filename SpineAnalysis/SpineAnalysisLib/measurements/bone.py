@@ -30,7 +30,7 @@ def coronal(frame: Frame, origin: FloatArray) -> Frame:
 
 def spine_flags(spine: Spine) -> tuple[str, ...]:
     """Flags that hold for every measurement of bone in a spine."""
-    spacing = spine.labels.spacing
+    spacing = np.linalg.norm(spine.resolution, axis=0)
     raised = {"level_provisional": spine.provisional, "thick_slices": float(spacing.max()) > THICK_MM,
               "coarse_voxels": float(spacing.min()) > COARSE_MM}
     return tuple(flag for flag, on in raised.items() if on)

@@ -163,7 +163,7 @@ def margin(spine: Spine, space: DiscSpace, disc: Volume) -> Margin | None:
     place = np.stack([distance * _RAYS[:, 0, None, None], distance * _RAYS[:, 1, None, None],
                       np.broadcast_to(up, distance.shape)], axis=-1)
     return Margin(space, above, below, seen, top, bottom, outward, up, _shares(disc, frame.to_ras(place)),
-                  disc.ijk_to_ras[:3, :3])
+                  spine.resolution)
 
 
 def _shares(mask: Volume, points: FloatArray) -> FloatArray:

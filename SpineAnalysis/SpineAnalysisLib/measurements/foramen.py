@@ -93,7 +93,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
                 found.append(foramen)
             else:
                 records.append(_missing("foramen_area", motion.segment, side, (*common, *motion.flags, foramen)))
-    steps = spine.labels.ijk_to_ras[:3, :3]
+    steps = spine.resolution
     for foramen in found:
         records += _records(foramen, steps, parameters)
     records += _asymmetries(found, records, parameters)

@@ -89,7 +89,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     for motion in spine.segments:
         records += _slip(spine, motion, common + motion.flags, parameters)
     for vertebra in spine.vertebrae[:-1]:
-        spread = float(np.hypot(ROTATION_DEG, ROTATION_PER_MM * spine.labels.spacing.max()))
+        spread = float(np.hypot(ROTATION_DEG, ROTATION_PER_MM * np.linalg.norm(spine.resolution, axis=0).max()))
         records += _rotation(vertebra, spine.vertebrae[-1], spread, common, parameters)
     step(progress, 1.0, "Vertebrae measured")
     return FamilyResult(tuple(records))
