@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from network_answers import center_of, classes_of, dice, field_of, mask_of, phantom_labels
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.errors import InputError
@@ -74,6 +75,22 @@ def test_a_neck_is_told_apart_and_its_levels_are_not_pretended_to_be_known() -> 
     for true, named in zip(truth.levels, found.levels, strict=True):
         assert dice(mask_of(labels, Kind.BODY, named), mask_of(truth, Kind.BODY, true)) > 0.95
         assert dice(mask_of(labels, Kind.ARCH, named), mask_of(truth, Kind.ARCH, true)) > 0.90
+
+
+def test_processes_of_a_vertebra_whose_pedicles_are_out_of_view(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Joined behind, as processes are in thick slices, they must not all go to the next vertebra."""
+    body = np.argwhere(mask_of(lumbar, Kind.BODY, Level.L2))[:, 1]
+    start = int(body.min() + 0.8 * np.ptp(body))
+    truth = replace(lumbar, array=lumbar.array[:, start:], ijk_to_ras=lumbar.crop(
+        np.array([0, start, 0]), np.array(lumbar.shape)).ijk_to_ras)
+    joined = classes[:, start:].copy()
+    arch = np.argwhere(joined == Class.ARCH)
+    middle = slice(int(np.median(arch[:, 0])) - 1, int(np.median(arch[:, 0])) + 2)
+    closed = ndimage.binary_closing(joined[middle] == Class.ARCH, np.ones((1, 15, 1)))
+    joined[middle][closed & (joined[middle] == Class.BACKGROUND)] = Class.ARCH
+    labels = labels_of(separate(field_of(joined, truth)), truth)
+    for level in (Level.L2, Level.L3, Level.L4):
+        assert dice(mask_of(labels, Kind.ARCH, level), mask_of(truth, Kind.ARCH, level)) > 0.8, level
 
 
 def test_fused_vertebrae_come_apart(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:

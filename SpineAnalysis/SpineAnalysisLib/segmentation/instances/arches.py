@@ -27,9 +27,9 @@ _OFF = 0.6
 """Distance from where a process is expected, in those between bodies, up to which it is that body's."""
 _LUMBAR_GAP_MM = 29.0
 """Distance of neighboring bodies' middles from which on they are lumbar."""
-_SPINOUS_SHARE, _SPINOUS_OFF, _SPINOUS_TALL = 0.2, 0.35, 1.4
-"""How far below its body's middle a lumbar spinous process lies, how far from there it may be, and how tall it is at
-most, in distances between bodies."""
+_SPINOUS_SHARE, _SPINOUS_CORE = 0.2, 0.2
+"""How far below its body's middle the middle of a lumbar spinous process lies, and how far from there everything is
+that process still, in distances between bodies."""
 _SPINOUS_ASIDE_MM, _SPINOUS_BEHIND_MM, _LEAST_SPINOUS_MM3 = 5.0, 34.0, 150.0
 
 
@@ -99,25 +99,22 @@ def _pedicles(field: Field, arch: NDArray[np.bool_], pieces: Pieces) -> NDArray[
 def _spinous(field: Field, arch: NDArray[np.bool_], pieces: Pieces, curve: Curve) -> NDArray[np.int32]:
     """Lumbar spinous processes, which a joint of the next vertebra is nearer to than the own pedicles are.
 
-    In the middle they are apart from one another; each lies behind the lower half of its body.
+    Each lies behind the lower half of its body; what is near enough to its middle there is surely its own, even where
+    thick slices join one to the next.
 
     :param curve: through the middle of the column; along it, the lordosis does not matter.
     """
     out = np.zeros(arch.shape, np.int32)
     s = curve.project(pieces.centers)
+    if pieces.count > 2:  # the outermost may be cut: their middles are not where what is seen of them has its own
+        s[0], s[-1] = min(s[0], 2 * s[1] - s[2]), max(s[-1], 2 * s[-2] - s[-3])
     gaps = np.gradient(s) if pieces.count > 1 else np.zeros(1)
-    expected = s + _SPINOUS_SHARE * gaps
-    numbered, _ = ndimage.label(arch & _middle(field, pieces))
-    for value, window in enumerate(ndimage.find_objects(numbered), start=1):
-        part = numbered[window] == value
-        place = field.places(np.argwhere(part).mean(axis=0) + [s.start for s in window])
-        off = np.abs(expected - float(curve.project(place)))
-        owner = int(off.argmin())
-        height = (window[1].stop - window[1].start) * field.spacing[1]
-        large = np.count_nonzero(part) * field.spacing.prod() > _LEAST_SPINOUS_MM3
-        if gaps[owner] > _LUMBAR_GAP_MM and large and height < _SPINOUS_TALL * gaps[owner] and \
-                off[owner] < _SPINOUS_OFF * gaps[owner]:
-            out[window][part] = owner + 1
+    indices = np.argwhere(arch & _middle(field, pieces))
+    along = curve.project(field.places(indices)) if len(indices) else np.zeros(0)
+    for number, (place, gap) in enumerate(zip(s + _SPINOUS_SHARE * gaps, gaps, strict=True), start=1):
+        core = indices[np.abs(along - place) < _SPINOUS_CORE * gap]
+        if gap > _LUMBAR_GAP_MM and len(core) * field.spacing.prod() > _LEAST_SPINOUS_MM3:
+            out[tuple(core.T)] = number
     return out
 
 
