@@ -87,8 +87,8 @@ def _interpolated(labels: LabelMap, resolution: FloatArray) -> tuple[str, ...]:
     coarsest = int((measured / labels.spacing).argmax())
     if measured[coarsest] < CLEAR_RATIO * labels.spacing[coarsest]:
         return ()
-    return (f"What was measured lies about {measured[coarsest]:.1f} mm apart where voxels are "
-            f"{labels.spacing[coarsest]:.1f} mm: the rest was interpolated, and uncertainties allow for it.",)
+    return (f"The scan shows details of about {measured[coarsest]:.1f} mm where voxels are "
+            f"{labels.spacing[coarsest]:.1f} mm: its slices were interpolated, and uncertainties allow for it.",)
 
 
 def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, ...]]) -> FloatArray:

@@ -44,7 +44,7 @@ def test_interpolated_slices_are_found_out(real_data: Callable[[str], Path], nam
 
 
 def test_exams_made_isotropic(real_data: Callable[[str], Path]) -> None:
-    """Their documentation tells of slices of about 4 mm; those of the second group are thicker."""
+    """Their masks change every 4 mm from side to side; scans of the second group are blurred besides."""
     for name, low, high in (("VB1_10_DzZ_T1", 3.5, 5.0), ("VB3_05", 5.0, 7.5)):
         volume = read_image([real_data(f"mr_vertebrae_manual/{name}_img.nii.gz")]).volume
         across, *others = measured_spacing(volume)
@@ -89,7 +89,7 @@ def analyses(phantom: Phantom) -> tuple[Analysis, Analysis]:
 
 def test_interpolated_slices_widen_uncertainties_and_name_no_herniation(analyses: tuple[Analysis, Analysis]) -> None:
     clear, blurred = analyses
-    note = "the rest was interpolated"
+    note = "its slices were interpolated"
     assert not any(note in doubt for doubt in clear.doubts)
     assert any(note in doubt for doubt in blurred.doubts)
     for key in ("canal_transverse_diameter", "canal_area", "vertebral_rotation"):
