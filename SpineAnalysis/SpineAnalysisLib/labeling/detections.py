@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..anatomy import Level
 from ..errors import InputError
+from .lowest import Looks
 
 FloatArray = NDArray[np.floating]
 
@@ -29,6 +30,7 @@ class Detection:
     :param could_be: levels that its shape allows, such as S1 for a sacrum; ``None`` allows all.
     :param named: what the segmentation calls it, which may be wrong.
     :param confidence: probability that it is a vertebra of its own at all, below 1.
+    :param looks: of the lowest body, where they are seen.
     """
 
     center_RAS: FloatArray
@@ -37,6 +39,7 @@ class Detection:
     could_be: frozenset[Level] | None = None
     named: Level | None = None
     confidence: float = 0.99
+    looks: Looks | None = None
 
     @property
     def pedicle_distance(self) -> float:

@@ -12,11 +12,14 @@ from ..anatomy import Kind, Level
 from ..spine import Spine
 from ..volume import LabelMap
 from .detections import Detection
+from .lowest import Looks, looks
 
 FloatArray = NDArray[np.floating]
 
 SEGMENTED = 0.999
 """How surely what a segmentation holds is a vertebra of its own."""
+_SACRUM = 1.0 - 1e-6
+"""How surely what it calls the sacrum is some of it, where that need not begin with the first vertebra."""
 _RIB_REACH_MM = 12.0
 """From a rib to the vertebra that it belongs to; labels of joints leave gaps of some millimeters."""
 _RIBS_CUT_MM = 30.0
@@ -80,11 +83,27 @@ def pieces(labels: LabelMap) -> list[Piece]:
     return [*others, *(() if top is None else (_below(others, top),))]
 
 
-def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Collection[Level]) -> list[Detection]:
-    """Labeled vertebrae by their surroundings; of names, only the certain ones count."""
+def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Collection[Level], look: bool = True,
+                         ) -> list[Detection]:
+    """Labeled vertebrae by their surroundings; of names, only the certain ones count.
+
+    :param look: whether the lowest body may be the sacrum's first, and what is labeled as the sacrum the rest of it.
+    """
+    place, seen = _lowest_looks(labels, found) if look else (None, None)
+    taken = frozenset(certain) - ({Level.S1} if seen is not None else set())
     return [Detection(p.center_RAS, region,
-                      could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - frozenset(certain),
-                      confidence=SEGMENTED) for p, region in zip(found, _regions(labels, found), strict=True)]
+                      could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - taken,
+                      confidence=_SACRUM if seen is not None and p.level is Level.S1 else SEGMENTED,
+                      looks=seen if i == place else None)
+            for i, (p, region) in enumerate(zip(found, _regions(labels, found), strict=True))]
+
+
+def _lowest_looks(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Looks | None]:
+    """Index of the lowest body above what is labeled as the sacrum, and what it looks like."""
+    bodies = sorted((i for i, p in enumerate(found) if p.level is not Level.S1), key=lambda i: found[i].center_RAS[2])
+    if len(bodies) < 2 or labels.structures[found[bodies[0]].value].kind is not Kind.BODY:
+        return None, None
+    return bodies[0], looks(labels, found[bodies[0]].value, found[bodies[1]].center_RAS)
 
 
 def _parts(labels: LabelMap, value: int, window: tuple[slice, ...]) -> list[FloatArray]:

@@ -13,6 +13,7 @@ from ..errors import InputError
 from .detections import Detection, far_away, from_head_to_foot
 from .inference import Path, Posterior, infer
 from .landmarks import Landmark
+from .lowest import TELLING, sacral_evidence
 from .model import Rules, chain_of
 from .priors import MISLEADING, VARIANTS
 
@@ -70,9 +71,9 @@ class Labeling:
     :param probabilities: of each name.
     :param probability: of all names together.
     :param runner_up: the likeliest other names, and their probability.
-    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "neck border", "rib border", "conus",
-        "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra between the two regions looks like
-        neither or is missing, so that the border may be one vertebra off.
+    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "sacral shape" (of a body), "neck
+        border", "rib border", "conus", "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra
+        between the two regions looks like neither or is missing, so that the border may be one vertebra off.
     :param notes: sentences about the doubt, variants and gaps.
     """
 
@@ -200,6 +201,9 @@ def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tup
     for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
         if any(d.could_be == frozenset({level}) for d in ordered):
             out.append(name)
+    if any(d.looks is not None and sacral_evidence(d.looks) > TELLING and level >= 0 and LEVELS[level] is Level.S1
+           for d, level in zip(ordered, path, strict=True)):
+        out.append("sacral shape")
     return (*out, *_borders(ordered, path))
 
 
@@ -242,17 +246,22 @@ def _notes(found: Posterior, certainty: Certainty) -> list[str]:
     if certainty is Certainty.REFUSED:
         out.append("Levels are refused: most of what was found does not follow one another as vertebrae do.")
     elif certainty is Certainty.PROVISIONAL:
-        out.append(f"Levels are provisional: what is in view does not tell where to count from; {named[0]} to "
-                   f"{named[-1]} are likeliest ({found.probability:.0%}).")
+        out.append(f"Levels are provisional: what is in view does not tell where to count from; {extent(named)} are "
+                   f"likeliest ({found.probability:.0%}){_else(found)}.")
     elif certainty is Certainty.DOUBTFUL:
-        out.append(f"Levels are in doubt: {named[0]} to {named[-1]} are likeliest "
-                   f"({found.probability:.0%}){_else(found)}.")
+        out.append(f"Levels are in doubt: {extent(named)} are likeliest ({found.probability:.0%}){_else(found)}.")
     return [*out, *_variants(named), *_gaps(found.best)]
 
 
 def _else(found: Posterior) -> str:
     other = [] if found.second is None else [level for level in _named(found.second) if level is not None]
-    return f", {other[0]} to {other[-1]} would be next ({found.second_probability:.0%})" if other else ""
+    return f", {extent(other)} would be next ({found.second_probability:.0%})" if other else ""
+
+
+def extent(named: Sequence[Level]) -> str:
+    """The first and the last of some levels from head to foot, and which of them most people do not have."""
+    odd = [str(level) for level in named if level.is_variant]
+    return f"{named[0]} to {named[-1]}{' with ' + ' and '.join(odd) if odd else ''}"
 
 
 _ODD_STEPS = {

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from ..anatomy import Level
+from . import lowest
 from .detections import Detection
 from .inference import Chain
 from .landmarks import Landmark, likelihood
 from .priors import (
     LEVEL_INDEX,
     ON_SACRUM,
+    REST,
     STATES,
     betweenness,
     level_pitch,
@@ -72,7 +74,7 @@ def chain_of(detections: Sequence[Detection], rules: Rules) -> Chain:
         begin = np.log(presence(steps) / presence(steps).sum())
     use_pedicles = any(d.pedicles_RAS is not None for d in detections)
     real = _regions(detections, rules.use_ribs) + _allowed(detections, rules.anchors) + _names(detections)
-    real += likelihood(detections, rules.landmarks)
+    real += likelihood(detections, rules.landmarks) + _looks(detections)
     real = real + np.log([d.confidence for d in detections])[:, None] + (_pedicles(detections) if use_pedicles else 0.0)
     spurious = _spurious(detections, use_pedicles)
     spurious[[index for index, _ in rules.anchors]] = -np.inf
@@ -119,6 +121,8 @@ def _allowed(detections: Sequence[Detection], anchors: Sequence[tuple[int, Level
         out[i, [j for j, state in enumerate(STATES) if state.level not in could_be]] = -np.inf
     for i, level in anchors:
         out[i, level - 1 == LEVEL_INDEX] = 0.0  # people overrule shapes
+    sacra = {i for i, d in enumerate(detections) if d.could_be == frozenset({Level.S1})} - {i for i, _ in anchors}
+    out[[i for i in range(len(detections)) if i not in sacra], REST] = -np.inf
     return out
 
 
@@ -129,6 +133,15 @@ def _names(detections: Sequence[Detection]) -> FloatArray:
         if detection.named is not None:
             out[i] = np.log((1.0 - NAME_RIGHT) / (len(Level) - 1))
             out[i, detection.named - 1 == LEVEL_INDEX] = np.log(NAME_RIGHT)
+    return out
+
+
+def _looks(detections: Sequence[Detection]) -> FloatArray:
+    """(N, L) of what is seen of the lowest body."""
+    out = np.zeros((len(detections), len(STATES)))
+    for i, detection in enumerate(detections):
+        if detection.looks is not None:
+            out[i] = lowest.likelihood(detection.looks)
     return out
 
 

@@ -14,7 +14,7 @@ from ..anatomy import Level
 from ..spine import Spine
 from ..volume import LabelMap
 from .evidence import pieces
-from .label import Anchor, Certainty, Labeling, Numbering
+from .label import Anchor, Certainty, Labeling, Numbering, extent
 from .repair import Repaired, against, label_spine, relabel, repair
 
 _SETTLED = frozenset({Certainty.CERTAIN, Certainty.LIKELY, Certainty.DOUBTFUL})
@@ -76,8 +76,7 @@ class Naming:
         says = {None: f"{named} ({chance})", True: f"{named}; the anatomy says the same ({chance})",
                 False: f"{named}; the anatomy says otherwise ({chance})"}[self.agrees]
         other = sorted(level for level in self.labeling.runner_up or () if level is not None)
-        return f"{says}, next likeliest {other[0]} to {other[-1]} ({self.labeling.runner_up_probability:.0%})" \
-            if other else says
+        return f"{says}, next likeliest {extent(other)} ({self.labeling.runner_up_probability:.0%})" if other else says
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -112,7 +111,8 @@ def name_levels(labels: LabelMap, levels_known: bool = True, anchors: Sequence[A
     named, source = relabel(labels), Source.ANATOMY
     labeling = named.labeling
     if not _settled(named):  # names stay, but for vertebrae that are missing or labeled twice
-        named, source = relabel(labels, lowest_named(labels)), Source.SEGMENTATION
+        counted = Numbering.SACRUM if Level.S1 in labels.levels else None
+        named, source = relabel(labels, lowest_named(labels), counted), Source.SEGMENTATION
         if not _settled(named):
             return Naming(labels, source, labeling, provisional=True)
     doubts = tuple(note for note in named.notes if "was renamed" not in note)

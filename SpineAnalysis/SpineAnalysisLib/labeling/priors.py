@@ -82,10 +82,12 @@ _ODD: dict[str, State] = {
     "L4 shifted": State(Level.L4, Region.LUMBAR, 35.0, _MISREAD),
     "L5 above L6": State(Level.L5, Region.LUMBAR, 39.0, _MISREAD),
     "L4 on sacrum": State(Level.L4, Region.LUMBAR, 43.0, _MISREAD),
+    "rest of S1": State(Level.S1, Region.LUMBAR, 50.0),
 }
 _STATES = {level.name: State(level, Region.LUMBAR if level is Level.S1 else level.region, _SIZES[level][2],
                              _BETWEEN.get(level, _MISREAD)) for level in Level} | _ODD
 STATES = tuple(_STATES.values())
+NAMES = tuple(_STATES)
 LEVEL_INDEX = np.array([state.level - 1 for state in STATES])
 """State -> index of its level."""
 
@@ -97,14 +99,17 @@ _OTHERWISE: dict[str, dict[str, float]] = {
     "L1 with ribs": {"L2 shifted": 1.0}, "L1 below T11": {"L2 shifted": 0.3}, "L1 shifted": {"L2 shifted": 1.0},
     "L2 shifted": {"L3 shifted": 1.0}, "L3 shifted": {"L4 shifted": 1.0}, "L4 shifted": {"L5 above L6": 0.8},
     "L3": {"L4 on sacrum": 0.03}, "L4 on sacrum": {"S1": 1.0}, "L5 above L6": {"L6": 1.0},
+    "S1": {"rest of S1": 0.1},
 }
+REST = NAMES.index("rest of S1")
+"""What segmentations call the sacrum though they have told its first body apart, by assumption in one of ten."""
 VARIANTS: dict[tuple[Level, Level], str] = {
     (Level.T11, Level.L1): "L1 below T11", (Level.T12, Level.T13): "T13", (Level.L4, Level.S1): "L4 on sacrum",
     (Level.L5, Level.L6): "L5 above L6"}
 """Steps between levels that most people do not have, and the state that only spines with that step have."""
 MISLEADING = frozenset(name for name, state in _ODD.items() if state.looks is not state.level.region)
 """States whose ribs, or their absence, tell the wrong region."""
-ON_SACRUM = frozenset(list(_STATES).index(name) for name in ("L5", "L6", "L4 on sacrum", "S1"))
+ON_SACRUM = frozenset(NAMES.index(name) for name in ("L5", "L6", "L4 on sacrum", "S1"))
 """States below which only the sacrum is left."""
 
 
@@ -136,12 +141,11 @@ def one_step(absent: Collection[str] = ()) -> FloatArray:
 
     :param absent: names of states that this spine does not have.
     """
-    names = list(_STATES)
-    matrix = np.zeros((len(names), len(names)))
+    matrix = np.zeros((len(NAMES), len(NAMES)))
     for row, (name, state) in enumerate(_STATES.items()):
         others = {below: chance for below, chance in _OTHERWISE.get(name, {}).items() if below not in absent}
         for below, chance in others.items():
-            matrix[row, names.index(below)] = chance
+            matrix[row, NAMES.index(below)] = chance
         for usual in successors(state.level)[:1]:
             matrix[row, usual - 1] += 1.0 - sum(others.values())
     return matrix

@@ -103,8 +103,8 @@ def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numberi
     certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
     by_height = sorted(found, key=lambda p: -float(p.center_RAS[2]))
     above, below = shown_beyond(labels, by_height[0].center_RAS, by_height[-1].center_RAS) if found else (None, None)
-    labeling = label(evidence_from_pieces(labels, found, certain), anchors, numbering, above, below,
-                     landmarks(labels))
+    detections = evidence_from_pieces(labels, found, certain, look=numbering is not Numbering.SACRUM)
+    labeling = label(detections, anchors, numbering, above, below, landmarks(labels))
     named = _with_names(labels, found, labeling)
     return replace(named, notes=(*(note for note in labeling.notes if note not in named.notes), *named.notes))
 
@@ -144,9 +144,14 @@ def _renamed(labels: LabelMap, found: Sequence[Piece], names: Sequence[Level | N
                               max(int(array.max()), *structures) + 1)
         for part, owner in zip(parts, owners, strict=True):
             _name(structures, part, structure, names[owner])
-    placed = {level: p.center_RAS for p, level in zip(found, names, strict=True) if level is not None}
-    structures |= _discs(labels, placed)
-    return replace(labels, array=array, structures=structures)
+    placed: dict[Level, NDArray[np.floating]] = {}
+    for piece, level in zip(found, names, strict=True):
+        if level is not None and (level not in placed or piece.center_RAS[2] > placed[level][2]):
+            placed[level] = piece.center_RAS
+    discs = _discs(labels, placed)
+    below_sacral = {value for value, disc in discs.items() if disc is None}
+    return replace(labels, array=array, structures={
+        value: discs.get(value) or structure for value, structure in structures.items() if value not in below_sacral})
 
 
 def _name(structures: dict[int, Structure], value: int, structure: Structure, level: Level | None) -> None:
@@ -171,9 +176,9 @@ def _split(volume: Volume, value: int, centers: Sequence[NDArray[np.floating]], 
     return array, [int(v) for v in values]
 
 
-def _discs(labels: LabelMap, placed: Mapping[Level, NDArray[np.floating]]) -> dict[int, Structure]:
-    """Disc labels by the vertebrae that lie above and below them."""
-    out = {}
+def _discs(labels: LabelMap, placed: Mapping[Level, NDArray[np.floating]]) -> dict[int, Structure | None]:
+    """Disc labels by the vertebrae that lie above and below them; ``None`` for those within the sacrum."""
+    out: dict[int, Structure | None] = {}
     levels = sorted(placed)
     heights = np.array([placed[level][2] for level in levels])
     for value in labels.values(Kind.DISC):
@@ -181,4 +186,6 @@ def _discs(labels: LabelMap, placed: Mapping[Level, NDArray[np.floating]]) -> di
         above = int(np.count_nonzero(heights > middle[2])) - 1
         if 0 <= above < len(levels) - 1:
             out[value] = replace(labels.structures[value], level=levels[above], below=levels[above + 1])
+        elif above >= 0 and levels[above] is Level.S1:
+            out[value] = None
     return out
