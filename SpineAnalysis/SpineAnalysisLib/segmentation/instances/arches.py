@@ -27,9 +27,9 @@ _OFF = 0.6
 """Distance from where a process is expected, in those between bodies, up to which it is that body's."""
 _LUMBAR_GAP_MM = 29.0
 """Distance of neighboring bodies' middles from which on they are lumbar."""
-_SPINOUS_SHARE, _SPINOUS_CORE = 0.2, 0.2
-"""How far below its body's middle the middle of a lumbar spinous process lies, and how far from there everything is
-that process still, in distances between bodies."""
+_SPINOUS_SHARE, _SPINOUS_CORE, _SPINOUS_TALL = 0.2, 0.2, 1.4
+"""How far below its body's middle the middle of a lumbar spinous process lies, how far from there everything is that
+process still, and how tall it is at most, in distances between bodies."""
 _SPINOUS_ASIDE_MM, _SPINOUS_BEHIND_MM, _LEAST_SPINOUS_MM3 = 5.0, 34.0, 150.0
 
 
@@ -100,21 +100,33 @@ def _spinous(field: Field, arch: NDArray[np.bool_], pieces: Pieces, curve: Curve
     """Lumbar spinous processes, which a joint of the next vertebra is nearer to than the own pedicles are.
 
     Each lies behind the lower half of its body; what is near enough to its middle there is surely its own, even where
-    thick slices join one to the next.
+    thick slices join one to the next.  What holds no such place, as where the scan ends, is that of the nearest body.
 
     :param curve: through the middle of the column; along it, the lordosis does not matter.
     """
     out = np.zeros(arch.shape, np.int32)
+    middle = arch & _middle(field, pieces)
+    if pieces.count < 2 or not middle.any():
+        return out
     s = curve.project(pieces.centers)
     if pieces.count > 2:  # the outermost may be cut: their middles are not where what is seen of them has its own
         s[0], s[-1] = min(s[0], 2 * s[1] - s[2]), max(s[-1], 2 * s[-2] - s[-3])
-    gaps = np.gradient(s) if pieces.count > 1 else np.zeros(1)
-    indices = np.argwhere(arch & _middle(field, pieces))
-    along = curve.project(field.places(indices)) if len(indices) else np.zeros(0)
-    for number, (place, gap) in enumerate(zip(s + _SPINOUS_SHARE * gaps, gaps, strict=True), start=1):
-        core = indices[np.abs(along - place) < _SPINOUS_CORE * gap]
-        if gap > _LUMBAR_GAP_MM and len(core) * field.spacing.prod() > _LEAST_SPINOUS_MM3:
-            out[tuple(core.T)] = number
+    gaps = np.gradient(s)
+    lumbar = gaps > _LUMBAR_GAP_MM
+    indices = np.argwhere(middle)
+    off = (curve.project(field.places(indices))[:, None] - s) / gaps - _SPINOUS_SHARE  # (N, count)
+    least = _LEAST_SPINOUS_MM3 / field.spacing.prod()
+    for number in np.flatnonzero(lumbar):
+        core = indices[np.abs(off[:, number]) < _SPINOUS_CORE]
+        if len(core) > least:
+            out[tuple(core.T)] = number + 1
+    parts = ndimage.label(middle)[0][tuple(indices.T)]
+    for part in range(1, int(parts.max()) + 1):
+        own = parts == part
+        nearest = int(np.abs(off[own].mean(axis=0)).argmin())
+        near = abs(off[own, nearest].mean()) < 0.5 and np.ptp(off[own, nearest]) < _SPINOUS_TALL
+        if near and lumbar[nearest] and np.count_nonzero(own) > least and not out[tuple(indices[own].T)].any():
+            out[tuple(indices[own].T)] = nearest + 1
     return out
 
 
