@@ -13,6 +13,7 @@ from ...volume import Volume, bounding_box
 from ..instances.field import CERTAIN, NO_SPINE, Field, one_spine
 from .canonical import COARSE_PIXEL_MM, canonical, normalize, stacks
 from .classes import BODY, Class
+from .measured import measured
 from .model import MULTIPLE, Network
 
 PATCH = (192, 160)
@@ -56,6 +57,7 @@ def predict(volume: Volume, network: Network, is_ct: bool, allowed: Allowed, pro
     :raises Cancelled: by ``progress``, between patches.
     """
     step(progress, 0.0, "Preparing the scan")
+    volume = measured(volume)
     region, coarse = _region(volume, network, is_ct, allowed, part(progress, 0.02, 0.3))
     step(progress, 0.3, "Preparing the scan")
     seen = canonical(volume)
