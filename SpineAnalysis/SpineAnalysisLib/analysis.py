@@ -93,7 +93,8 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
         spine = replace(spine, contrast=guessed, contrast_guessed=guessed is not None)
     share = 0.6 if not further else 0.75
     spine = align(spine, further, frame, segment, part(progress, 0.6, share))
-    measurements, tables, used = _measured(spine, parameters or {}, only, part(progress, share, 1.0))
+    measurements, tables, used, left_out = _measured(spine, parameters or {}, only, part(progress, share, 1.0))
+    notes = (*notes, *left_out)
     if limits:
         rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}
         measurements = [regraded(m, rules) for m in measurements]
@@ -111,19 +112,21 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
 
 
 def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: Collection[str] | None,
-              progress: Progress) -> tuple[list[Measurement], list[Table], dict[str, Mapping[str, Any]]]:
-    """Records and tables of the wanted families, and the parameters that each was measured with."""
+              progress: Progress) -> tuple[list[Measurement], list[Table], dict[str, Mapping[str, Any]], list[str]]:
+    """Records and tables of the wanted families, the parameters that each was measured with, and what they note."""
     wanted = [family for family in families() if only is None or family.name in only]
     measurements: list[Measurement] = []
     tables: list[Table] = []
     used: dict[str, Mapping[str, Any]] = {}
+    notes: list[str] = []
     for i, family in enumerate(wanted):
         settings = {**family.defaults, **parameters.get(family.name, {})}
         result = family.compute(spine, settings, part(progress, i / len(wanted), (i + 1) / len(wanted)))
         measurements += result.measurements
         tables += result.tables
+        notes += result.notes
         used[family.name] = settings
-    return measurements, tables, used
+    return measurements, tables, used, notes
 
 
 def _provenance(scan: Scan) -> dict[str, Any]:

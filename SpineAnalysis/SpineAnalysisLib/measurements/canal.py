@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Kind, Level, Region, Segment
-from ..geometry.sections import Section
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Tube, Vertebra
 from .canal_cutoffs import CUTOFFS, DEFAULTS
+from .canal_records import graded_canal
 from .csf import csf_ratios
 from .cutoffs import fitting
 from .flags import AP_CUTOFF, NEAR_CUTOFF, quality_of
+from .leading import QUANTITIES, led_by_axial, outline_or_line
 from .profiles import reference, slab, smooth, value_at
-from .record import Geometry, Measurement, Table
+from .record import Measurement, Table
 from .registry import AREA, SOFT_HU, Coding, Definition, Family, FamilyResult
 
 FloatArray = NDArray[np.floating]
@@ -79,9 +80,6 @@ class Profile:
         return float(np.hypot(drawn, PLACE_MM * slope))
 
 
-QUANTITIES = (("area", "mm2"), ("ap_diameter", "mm"), ("transverse_diameter", "mm"))
-
-
 def _definitions() -> Iterator[Definition]:
     for name, title in (("canal", "Canal"), ("cord", "Cord")):
         yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_PLACE}",
@@ -130,8 +128,10 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     if spine.canal is not None:
         records += [r for v in spine.vertebrae for r in _torg_pavlov(by_place, v, spine.canal)]
     records += csf_ratios(spine)
+    step(progress, 0.7, "Outlining the dural sac on axial slices")
+    records, notes = led_by_axial(spine, records, settings)
     step(progress, 1.0, "Canal measured")
-    return FamilyResult(tuple(records), tuple(_profile_table(spine, tubes)))
+    return FamilyResult(tuple(records), tuple(_profile_table(spine, tubes)), notes)
 
 
 _COMPRESSION = {"canal": "maximum_canal_compromise", "cord": "maximum_spinal_cord_compression"}
@@ -180,24 +180,8 @@ def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, 
     section = profile.tube.sections[index]
     if section is None:
         return
-    key = f"{profile.name}_{quantity}"
-    rules = fitting(CUTOFFS, key, place, profile.tube, settings.get(f"{key}_cutoff"))
-    spread = profile.uncertainty(quantity, index)
-    if any(rule.is_near(value, spread) for rule in rules):
-        flags = (*flags, NEAR_CUTOFF)
-    if rules and quantity == "area" and not profile.tube.meaning:
-        flags = (*flags, "area_cutoff_for_dural_sac")
-    if rules and quantity == "ap_diameter" and profile.tube.meaning != "bony canal":
-        flags = (*flags, AP_CUTOFF)
-    yield Measurement(key, place, value, unit, None, spread, quality_of(flags), flags,
-                      tuple(rule.grade(value) for rule in rules), _geometry(quantity, section))
-
-
-def _geometry(quantity: str, section: Section) -> Geometry:
-    if quantity == "area":
-        return Geometry("contour", section.contour_RAS, section.frame)
-    line = section.ap_line if quantity == "ap_diameter" else section.transverse_line
-    return Geometry("line", line, section.frame)
+    yield graded_canal(f"{profile.name}_{quantity}", place, value, unit, profile.uncertainty(quantity, index), flags,
+                       outline_or_line(quantity, section), profile.tube, settings)
 
 
 def _missing(key: str, place: Level | Segment, unit: str, flags: tuple[str, ...]) -> Measurement:

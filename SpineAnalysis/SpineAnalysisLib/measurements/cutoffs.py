@@ -117,6 +117,8 @@ def regraded(record: Measurement, rules: Mapping[str, Cutoff]) -> Measurement:
 
     :param rules: by name, those that stayed as they were included.
     """
+    if record.others:
+        record = replace(record, others=tuple(regraded(other, rules) for other in record.others))
     if record.value is None or not any(grade.rule in rules for grade in record.grades):
         return record
     value, spread = record.value, record.uncertainty or 0.0

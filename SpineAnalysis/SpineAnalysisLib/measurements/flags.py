@@ -17,6 +17,10 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "coarse_voxels": (_LIMITED, "the voxels are large for this structure"),
     "partial_view": (_LIMITED, "only part of the place to measure is in view"),
     "canal_not_in_view": (_POOR, "the canal is not in view here"),
+    "plane_between_slices": (_LIMITED, "the slices lean much against the canal, so the plane was cut through "
+                                       "the outlines of several of them"),
+    "scans_disagree": (_LIMITED, "another scan of the visit says otherwise, by more than both uncertainties let "
+                                 "expect"),
     "partial_reference": (_LIMITED, "the reference above or below is only partly in view"),
     "pedicle_height_estimated": (_GOOD, "no pedicle is labeled; its height was estimated from the body"),
     "superior_endplate_not_in_view": (_LIMITED, "the vertebra's superior endplate is not in view"),

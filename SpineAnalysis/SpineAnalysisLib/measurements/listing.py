@@ -31,7 +31,7 @@ def _row(record: Measurement) -> dict[str, Any]:
             "level": "" if record.level is None else str(record.level), "side": record.side or "",
             "value": record.word or value, "uncertainty": spread, "unit": record.unit,
             "grade": record.grade.label if record.grade else "", "quality": record.quality.value,
-            "flags": list(record.flags)}
+            "flags": list(record.flags), "scan": record.scan or ""}
 
 
 def _text(value: Any) -> str:

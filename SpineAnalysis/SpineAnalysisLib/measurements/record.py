@@ -76,7 +76,8 @@ class Measurement:
     :param uncertainty: one standard deviation, in ``unit``.
     :param unit: UCUM.
     :param grades: every published cut-off that applies; the first is the configured one.
-    :param scan: name of the scan whose intensities were measured; ``None`` for what only the labels tell.
+    :param scan: name of the scan that it was measured on; ``None`` for what only the labels tell.
+    :param others: the same by other scans of the visit, which this one leads.
     :param word: what a categorical value is called; its ``value`` is the number of the category.
     :param probabilities: word -> probability of every category that was weighed.
     """
@@ -94,6 +95,7 @@ class Measurement:
     scan: str | None = None
     word: str = ""
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    others: tuple["Measurement", ...] = ()
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
@@ -120,6 +122,7 @@ class Measurement:
             "grade": self.grade.as_dict() if self.grade else None,
             "other_grades": [g.as_dict() for g in self.grades[1:]],
             "geometry": self.geometry.as_dict() if self.geometry else None,
+            **({"other_scans": [other.as_dict() for other in self.others]} if self.others else {}),
         }
 
 

@@ -72,8 +72,11 @@ class Definition:
 
 @dataclass(frozen=True)
 class FamilyResult:
+    """:param notes: sentences about what could not be used."""
+
     measurements: tuple[Measurement, ...]
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 BONE_HU, SOFT_HU = (-180.0, 420.0), (-150.0, 250.0)

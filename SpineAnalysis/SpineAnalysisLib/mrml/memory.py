@@ -80,7 +80,8 @@ def place(name: str) -> Level | Segment:
 
 def _as_dict(record: Measurement) -> dict[str, Any]:
     return {**record.as_dict(), "severities": [int(grade.severity) for grade in record.grades],
-            "rules": [grade.rule for grade in record.grades]}
+            "rules": [grade.rule for grade in record.grades],
+            "other_scans": [_as_dict(other) for other in record.others]}
 
 
 def _measurement(data: Mapping[str, Any]) -> Measurement:
@@ -90,7 +91,8 @@ def _measurement(data: Mapping[str, Any]) -> Measurement:
         data["uncertainty"], Quality(data["quality"]), tuple(data["flags"]),
         tuple(Grade(g["label"], g["cutoff"], g["source"], Severity(severity), rule)
               for g, severity, rule in zip(grades, data["severities"], data["rules"], strict=True)),
-        _geometry(data["geometry"]), data["scan"], data.get("word") or "", data.get("probabilities") or {})
+        _geometry(data["geometry"]), data["scan"], data.get("word") or "", data.get("probabilities") or {},
+        tuple(_measurement(other) for other in data.get("other_scans", ())))
 
 
 def _geometry(data: Mapping[str, Any] | None) -> Geometry | None:

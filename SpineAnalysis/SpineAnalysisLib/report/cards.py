@@ -1,6 +1,6 @@
 """One card for every level: what was found there, the planes it was measured in, and its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..analysis import Analysis
@@ -109,20 +109,27 @@ def _narrowest(records: Sequence[Measurement]) -> list[Place]:
 def _card(analysis: Analysis, place: Place, records: Sequence[Measurement], said: Mapping[Level | Segment, str],
           references: References, notes: Footnotes) -> Card:
     here = [m for m in records if m.level == place]
+    led = [m for m in here if m.others]
+    others = [other for m in led for other in m.others]
+    behind = {id(other) for other in others}
+    sections = sections_at(place, [*led, *others, *(m for m in here if not m.others)])
     plates: list[Plate] = []
     shown: dict[int, str] = {}
-    for section in sections_at(place, here):
+    abnormal = 0
+    for section in sorted(sections, key=lambda section: id(section.leading) in behind):
         made = _plates(analysis, section, LETTERS[len(plates):])
         plates += made
+        abnormal += len(made) if section.severity > Severity.NORMAL and id(section.leading) not in behind else 0
         for record in section.told:
             shown[id(record)] = "".join(plate.letter for plate in made)
     name = "Whole spine" if place is None else str(place)
-    numbers = list(_numbers(here, shown, references, notes))
-    severity = max(m.severity for m in here)
-    count = max(sum(plate.severity > Severity.NORMAL for plate in plates), 1)
-    return Card(name, anchor(name), severity, said.get(place, "") if place is not None else "",
-                tuple(plates[:count]), tuple(plates[count:]),
-                tuple(number for bad, number in numbers if bad), tuple(number for bad, number in numbers if not bad))
+    keys = {m.key for m in led}
+    numbers = list(_numbers(here, shown, references, notes, keys))
+    further = [number for _, number in _numbers(others, shown, references, notes, keys)]
+    count = max(abnormal, 1)
+    return Card(name, anchor(name), max(m.severity for m in here), said.get(place, "") if place is not None else "",
+                tuple(plates[:count]), tuple(plates[count:]), tuple(number for bad, number in numbers if bad),
+                (*(number for bad, number in numbers if not bad), *further))
 
 
 def _plates(analysis: Analysis, section: Section, letters: str) -> list[Plate]:
@@ -131,12 +138,18 @@ def _plates(analysis: Analysis, section: Section, letters: str) -> list[Plate]:
             for letter, each in zip(letters, made, strict=False)]
 
 
-def _numbers(records: Sequence[Measurement], shown: Mapping[int, str], references: References, notes: Footnotes
-             ) -> "list[tuple[bool, Number]]":
-    """Whether each is abnormal, and it, in the families' order."""
+def _numbers(records: Sequence[Measurement], shown: Mapping[int, str], references: References, notes: Footnotes,
+             several: Collection[str]) -> "list[tuple[bool, Number]]":
+    """Whether each is abnormal, and it, in the families' order.
+
+    :param several: keys that more than one scan tells, whose names say which.
+    """
     definitions = registry.definitions()
     order = {key: place for place, key in enumerate(definitions)}
     ordered = sorted(records, key=lambda m: (order[m.key], m.side or ""))
+
+    def name(m: Measurement) -> str:
+        return ", ".join(filter(None, [definitions[m.key].title, m.side, m.scan if m.key in several else None]))
+
     return [(m.severity > Severity.NORMAL,
-             Number(definitions[m.key].title + (f", {m.side}" if m.side else ""),
-                    cell(m, definitions[m.key], references, notes), shown.get(id(m), ""))) for m in ordered]
+             Number(name(m), cell(m, definitions[m.key], references, notes), shown.get(id(m), ""))) for m in ordered]

@@ -89,11 +89,13 @@ class _Pile:
     def outlined(self) -> bool:
         return any(shape.geometry.type == "contour" for shape in self.shapes)
 
-    def takes(self, family: Family, geometry: Geometry) -> bool:
-        """Whether a shape belongs into this picture."""
+    def takes(self, family: Family, shape: Shape) -> bool:
+        """Whether a shape belongs into this picture; a canal outlined on one scan does not into another's."""
+        geometry = shape.geometry
         if family is not self.family and (self.outlined or geometry.type == "contour"):
             return False
-        return self.shows(geometry, _SAME_VIEW_MM if family is self.family else _TOGETHER_MM)
+        scans = {each.record.scan for each in (*self.shapes, shape) if each.record.scan is not None}
+        return len(scans) < 2 and self.shows(geometry, _SAME_VIEW_MM if family is self.family else _TOGETHER_MM)
 
     def shows(self, geometry: Geometry, reach_mm: float = _SAME_VIEW_MM) -> bool:
         """Whether something lies in about this plane."""
@@ -167,7 +169,7 @@ def _same(a: Geometry | None, b: Geometry | None) -> bool:
 
 
 def _put(piles: list[_Pile], family: Family, shape: Shape, sharing: list[Measurement]) -> None:
-    pile = next((p for p in piles if p.takes(family, shape.geometry)), None)
+    pile = next((p for p in piles if p.takes(family, shape)), None)
     if pile is None:
         assert shape.geometry.frame is not None
         piles.append(pile := _Pile(family, shape.geometry.frame))
