@@ -25,7 +25,7 @@ FloatArray = NDArray[np.floating]
 SLICE_DEG = 30.0
 """A slice that leans no more against the canal's cross-section is measured as it is, shortened by the cosine.  Beyond,
 planes across the canal are cut through the outlines of several slices."""
-STEEPEST_DEG = 45.0
+STEEPEST_DEG = 50.0
 PIXEL_MM = 1.2
 """Slices with larger pixels show the sac no better than the segmented scan."""
 SMOOTH_MM = 0.4
@@ -39,11 +39,12 @@ LEAST_SEEN = 0.6
 SIZES = (0.25, 1.6)
 """Of the sac's area, by what the segmentation lets expect: others are something else."""
 
-EDGE_MM = 0.33
-"""Standard uncertainty of where the border runs, the same way all around."""
-UNSEEN_MM = 1.5
-"""The same where there is no edge."""
-END_MM = 0.6
+EDGE_MM = 0.4
+"""Standard uncertainty of where the border runs, the same way all around (docs/ACCURACY.md)."""
+LET_EXPECT = ((1.0, 0.0), (1.0, 1.0), (1.0, -1.0), (0.9, 0.0), (1.1, 0.0))
+"""Sizes, and shifts to the front in mm, of what is expected; how much the borders found differ is added to the
+uncertainty."""
+END_MM = 0.7
 """Of the ends of a diameter, each on its own."""
 DURA_MM = 0.32
 """The border that is seen is that of the fluid; the sac is as much wider all around (Reina et al., Rev Esp Anestesiol
@@ -59,6 +60,7 @@ class Outlined:
 
     :param s: where the plane crosses the canal, mm of arc length; :param section: in the plane.
     :param tangent: (3,) along the canal there; :param seen: share of the outline that is an edge.
+    :param wavering_mm: how much the border depends on what is expected, the same way all around.
     :param expected: area that the segmentation lets expect, mm2.
     """
 
@@ -66,6 +68,7 @@ class Outlined:
     section: Section
     tangent: FloatArray
     seen: float
+    wavering_mm: float
     expected: float
 
     @property
@@ -104,7 +107,7 @@ class Reading:
     """The sac at one disc, on one scan.
 
     :param planes: outlined there, from head to foot; :param slices: all of the scan's, from head to foot.
-    :param covered: share of the canal beside the disc.
+    :param covered: share of the canal beside the disc; :param cut: whether the planes lie between the slices.
     """
 
     motion: MotionSegment
@@ -112,16 +115,18 @@ class Reading:
     planes: tuple[Outlined, ...]
     slices: tuple[Outlined, ...]
     covered: float
+    cut: bool = False
 
-    def narrowest(self, quantity: str) -> Outlined:
-        return min(self.planes, key=lambda plane: float(getattr(plane, quantity)))
+    @property
+    def narrowest(self) -> Outlined:
+        """The plane of the smallest area, in which the diameters are taken too."""
+        return min(self.planes, key=lambda plane: plane.area)
 
     def uncertainty(self, quantity: str) -> float:
         """One standard deviation: of the outline, and of what lies between the slices and within one."""
-        plane = self.narrowest(quantity)
-        unseen = UNSEEN_MM * (1.0 - plane.seen)
-        drawn = plane.section.perimeter * float(np.hypot(EDGE_MM, unseen)) if quantity == "area" else \
-            float(np.sqrt(2.0) * np.hypot(END_MM, unseen))
+        plane = self.narrowest
+        drawn = plane.section.perimeter * float(np.hypot(EDGE_MM, plane.wavering_mm)) if quantity == "area" else \
+            float(np.sqrt(2.0) * np.hypot(END_MM, plane.wavering_mm))
         return float(np.hypot(drawn, self._between(plane, quantity)))
 
     def _between(self, plane: Outlined, quantity: str) -> float:
@@ -142,7 +147,7 @@ class Reading:
     @cached_property
     def flags(self) -> tuple[str, ...]:
         raised = {"contrast_guessed": self.scan.contrast_guessed, "partial_view": self.covered < WELL_COVERED,
-                  "plane_between_slices": not self.planes[0].straight}
+                  "plane_between_slices": self.cut}
         return tuple(flag for flag, on in raised.items() if on)
 
 
@@ -225,8 +230,11 @@ class _Slice:
 
 
 def outlined_slices(spine: Spine, scan: Scan) -> list[Outlined]:
-    """The sac in every slice of a scan that crosses the segmented canal, from head to foot."""
+    """The sac in every slice of a scan that crosses the segmented canal near a disc, from head to foot."""
     slices = sorted(_slices(spine, scan), key=lambda each: each.s)
+    near = [(m.canal_s, m.height_mm / 2.0 + SLAB_MARGIN_MM + 1.5 * float(scan.volume.spacing.max()))
+            for m in spine.segments if m.canal_s is not None]
+    slices = [each for each in slices if any(abs(each.s - middle) < reach for middle, reach in near)]
     if not slices:
         return []
     fluid = float(np.percentile(np.concatenate([each.inner() for each in slices]), FLUID_PERCENTILE))
@@ -270,10 +278,15 @@ def _outlined(spine: Spine, scan: Scan, each: _Slice, fluid: float) -> Outlined:
     assert spine.canal is not None
     steps = np.abs(np.stack([each.frame.right, each.frame.anterior]) @ spine.canal.resolution).max(axis=1)
     right, front = np.hypot(np.maximum(EXPECTED_MM, ACROSS_VOXELS * steps), scan.residual_mm or 0.0)
-    border = bright_border(lambda places: each.values(places) / fluid, each.expected, (float(right), float(front)))
+    usual, middle, _ = moments(each.expected)
+    found = [bright_border(lambda places: each.values(places) / fluid,
+                           middle + size * (each.expected - middle) + np.array([0.0, shift]),
+                           (float(right), float(front))) for size, shift in LET_EXPECT]
+    section = _section(each.frame, found[0].wider(DURA_MM))
     tangent = spine.centerline.tangent(each.s)
-    expected = moments(each.expected)[0] * abs(float(tangent @ each.frame.superior))
-    return Outlined(each.s, _section(each.frame, border.wider(DURA_MM)), tangent, border.seen, expected)
+    wavering = float(np.std([moments(border.outline)[0] for border in found])) / section.perimeter
+    return Outlined(each.s, section, tangent, found[0].seen, wavering,
+                    usual * abs(float(tangent @ each.frame.superior)))
 
 
 def _section(frame: Frame, outline: FloatArray) -> Section:
@@ -288,16 +301,15 @@ def _at_disc(spine: Spine, scan: Scan, slices: Sequence[Outlined], motion: Motio
         return None
     half = motion.height_mm / 2.0 + SLAB_MARGIN_MM
     samples = np.linspace(middle - half, middle + half, max(int(2.0 * half / CUT_STEP_MM), 2) + 1)
-    nearest = slices[int(np.argmin([abs(plane.s - middle) for plane in slices]))]
-    if nearest.straight:
-        planes = [plane for plane in slices if plane.straight and abs(plane.s - middle) <= half]
-        reach = float(scan.volume.spacing.max()) / 2.0 / nearest.cosine
-        away = np.abs(samples[:, None] - np.array([plane.s for plane in planes]))
-        covered = float((away <= reach).any(axis=1).mean())
-    else:
-        planes = [plane for s in samples if (plane := _cut(spine, slices, float(s))) is not None]
-        covered = len(planes) / len(samples)
-    return Reading(motion, scan, tuple(planes), tuple(slices), covered) if planes and covered >= LEAST_COVERED else None
+    straight = [plane for plane in slices if plane.straight and abs(plane.s - middle) <= half]
+    reach = [float(scan.volume.spacing.max()) / 2.0 / plane.cosine for plane in straight]
+    away = np.abs(samples[:, None] - np.array([plane.s for plane in straight]))
+    covered = float((away <= np.array(reach)).any(axis=1).mean())
+    if covered >= LEAST_COVERED:
+        return Reading(motion, scan, tuple(straight), tuple(slices), covered)
+    cut = [plane for s in samples if (plane := _cut(spine, slices, float(s))) is not None]
+    covered = len(cut) / len(samples)
+    return Reading(motion, scan, tuple(cut), tuple(slices), covered, True) if covered >= LEAST_COVERED else None
 
 
 def _cut(spine: Spine, slices: Sequence[Outlined], s: float) -> Outlined | None:
@@ -318,4 +330,5 @@ def _cut(spine: Spine, slices: Sequence[Outlined], s: float) -> Outlined | None:
     used = slices[int(first.min()):int(first.max()) + 2]
     return replace(slices[int(first[0])], s=s, section=_section(frame, flat), tangent=tangent,
                    seen=float(np.mean([plane.seen for plane in used])),
+                   wavering_mm=float(np.mean([plane.wavering_mm for plane in used])),
                    expected=float(np.mean([plane.expected for plane in used])))

@@ -71,7 +71,7 @@ def _disagree(a: Measurement, b: Measurement) -> bool:
 def _record(spine: Spine, canal: Tube, reading: Reading, what: tuple[str, str], settings: Mapping[str, Any]
             ) -> Measurement:
     quantity, unit = what
-    plane = reading.narrowest(quantity)
+    plane = reading.narrowest
     flags = (*(("level_provisional",) if spine.provisional else ()), *reading.motion.flags, *reading.flags)
     sac = replace(canal, meaning="dural sac", derived=False)
     return graded_canal(f"canal_{quantity}", reading.motion.segment, float(getattr(plane, quantity)), unit,

@@ -41,7 +41,7 @@ class Phantom:
 
     @cached_property
     def solids(self) -> list[Solid]:
-        return build_solids(self.chain, self.canal)
+        return build_solids(self.chain, self.canal, self.spec.fat)
 
     def grid(self, spacing: float | Sequence[float] = 1.0, axes: str = "RAS", rotation: Vector | None = None,
              margin: float | Sequence[float] = 8.0) -> Grid:

@@ -48,8 +48,11 @@ class Solid:
         return self.frame.to_ras(corners)
 
 
-def build_solids(chain: Chain, canal: Canal) -> list[Solid]:
-    """Everything, in the order of painting."""
+def build_solids(chain: Chain, canal: Canal, fat: float = 0.0) -> list[Solid]:
+    """Everything, in the order of painting.
+
+    :param fat: how far fat reaches behind the canal, mm.
+    """
     pieces = tubes(canal)
     bodies = chain.all_bodies
     arches = [Arch(body, canal) for body in bodies]
@@ -61,6 +64,7 @@ def build_solids(chain: Chain, canal: Canal) -> list[Solid]:
         if number >= len(chain.bodies) - 1 and chain.tail:
             solids.append(ala_solid(body))
     solids += [part for joint in chain.joints for part in modic_solids(joint)]
+    solids += [_fat_solid(tube, fat) for tube in pieces if fat > 0.0]
     solids += [_tube_solid(Structure(Kind.CANAL), tube, canal.width, canal.depth, "csf", "dura") for tube in pieces]
     solids += [part for joint in chain.joints if (part := herniation_solid(joint)) is not None]
     if canal.cord_width.any():
@@ -375,3 +379,17 @@ def _tube_solid(structure: Structure | None, tube: Tube, width: Vector, depth: V
     layers = ((0.0, tissue),) if lining is None else ((0.0, lining), (0.5, tissue))
     return Solid(structure, tube.frame, points.min(axis=0) - reach, points.max(axis=0) + reach,
                  tube.distance_to(width, depth), layers)
+
+
+def _fat_solid(tube: Tube, reach: float) -> Solid:
+    """A wedge from the middle of the canal to behind it, as wide as the canal in front."""
+    canal = tube.canal
+
+    def distance(x: Vector, y: Vector, z: Vector) -> Vector:
+        s, u, v = tube.coordinates(x, y, z)
+        width, back = canal.at(canal.width, s) / 2, canal.at(canal.depth, s) / 2 + reach
+        inside = np.isfinite(u)
+        side = np.abs(np.where(inside, u, 0)) - width * (1 + v / back)
+        return np.where(inside, np.maximum(side / np.hypot(1, width / back), v), np.inf)
+    part = _tube_solid(None, tube, canal.width, canal.depth + 2 * reach, "fat")
+    return Solid(None, part.frame, part.lower, part.upper, distance, part.layers)

@@ -120,6 +120,8 @@ class SpineSpec:
     """A chain of vertebrae.
 
     :param joints: one fewer than the vertebrae, top to bottom.
+    :param fat: how far fat reaches behind the canal, narrowing to the back between the ligaments, mm; in an image it
+        hardly stands out from the fluid.
     :param conus: the vertebra at whose lower border the cord ends, where the chain holds it.
     :param pose: (4, 4) rigid; places the whole spine.  Without it the middle vertebra's body is at the RAS origin
         and the spine is upright, on the average of its vertebrae.
@@ -128,6 +130,7 @@ class SpineSpec:
     vertebrae: tuple[VertebraSpec, ...]
     joints: tuple[JointSpec, ...]
     conus: Level = Level.L1
+    fat: float = 0.0
     pose: NDArray[np.floating] = field(default_factory=lambda: np.eye(4))
 
     def __post_init__(self) -> None:
