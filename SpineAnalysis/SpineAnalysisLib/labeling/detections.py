@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..anatomy import Level
 from ..errors import InputError
+from .dens import Tall
 from .lowest import Looks
 
 FloatArray = NDArray[np.floating]
@@ -31,6 +32,7 @@ class Detection:
     :param named: what the segmentation calls it, which may be wrong.
     :param confidence: probability that it is a vertebra of its own at all, below 1.
     :param looks: of the lowest body, where they are seen.
+    :param tall: how tall the highest body is, where that is seen.
     """
 
     center_RAS: FloatArray
@@ -40,6 +42,7 @@ class Detection:
     named: Level | None = None
     confidence: float = 0.99
     looks: Looks | None = None
+    tall: Tall | None = None
 
     @property
     def pedicle_distance(self) -> float:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from ..anatomy import Kind, Level
 from ..spine import Spine
 from ..volume import LabelMap
+from .dens import Tall, highest_body
 from .detections import Detection
 from .lowest import Looks, looks
 
@@ -90,12 +91,17 @@ def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Coll
     :param look: whether the lowest body may be the sacrum's first, and what is labeled as the sacrum the rest of it.
     """
     place, seen = _lowest_looks(labels, found) if look else (None, None)
+    highest, tall = _highest(labels, found)
     taken = frozenset(certain) - ({Level.S1} if seen is not None else set())
-    return [Detection(p.center_RAS, region,
-                      could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - taken,
-                      confidence=_SACRUM if seen is not None and p.level is Level.S1 else SEGMENTED,
-                      looks=seen if i == place else None)
-            for i, (p, region) in enumerate(zip(found, _regions(labels, found), strict=True))]
+    out = [Detection(p.center_RAS, region,
+                     could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - taken,
+                     confidence=_SACRUM if seen is not None and p.level is Level.S1 else SEGMENTED,
+                     looks=seen if i == place else None)
+           for i, (p, region) in enumerate(zip(found, _regions(labels, found), strict=True))]
+    if highest is not None and tall is not None:  # distances between vertebrae are those between bodies
+        center = tall.below_dens_RAS if tall.telling else found[highest].center_RAS
+        out[highest] = replace(out[highest], center_RAS=center, tall=tall)
+    return out
 
 
 def _lowest_looks(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Looks | None]:
@@ -104,6 +110,14 @@ def _lowest_looks(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None,
     if len(bodies) < 2 or labels.structures[found[bodies[0]].value].kind is not Kind.BODY:
         return None, None
     return bodies[0], looks(labels, found[bodies[0]].value, found[bodies[1]].center_RAS)
+
+
+def _highest(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Tall | None]:
+    """Index of the highest body and how tall it is."""
+    bodies = [i for i, p in enumerate(found) if labels.structures[p.value].kind is Kind.BODY]
+    highest = sorted(bodies, key=lambda i: -found[i].center_RAS[2])[:3]
+    values = [found[i].value for i in highest]
+    return (None, None) if len(set(values)) < 3 else (highest[0], highest_body(labels, values))
 
 
 def _parts(labels: LabelMap, value: int, window: tuple[slice, ...]) -> list[FloatArray]:

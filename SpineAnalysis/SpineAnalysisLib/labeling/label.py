@@ -153,7 +153,12 @@ def _shows_neck(ordered: Sequence[Detection], anchored: Sequence[tuple[int, Leve
     """Whether chest vertebrae can be counted or have names; otherwise, by convention, the lowest with ribs is T12."""
     known = [*(level for _, level in anchored), *(max(d.could_be) for d in ordered if d.could_be)]
     at_neck = [d for d in ordered if d.region_probabilities is not None and np.argmax(d.region_probabilities) == 0]
-    return bool(at_neck) or any(level <= Level.T11 for level in known) or any(d.named is not None for d in ordered)
+    return bool(at_neck) or _shows_dens(ordered) or any(level <= Level.T11 for level in known) or \
+        any(d.named is not None for d in ordered)
+
+
+def _shows_dens(ordered: Sequence[Detection]) -> bool:
+    return any(d.tall is not None and d.tall.telling for d in ordered)
 
 
 def _in_order(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
@@ -199,7 +204,7 @@ def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tup
     """What tells levels, instead of mere likelihood."""
     out = ["anchor"] if anchored else []
     for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
-        if any(d.could_be == frozenset({level}) for d in ordered):
+        if any(d.could_be == frozenset({level}) for d in ordered) or (level is Level.C2 and _shows_dens(ordered)):
             out.append(name)
     if any(d.looks is not None and sacral_evidence(d.looks) > TELLING and level >= 0 and LEVELS[level] is Level.S1
            for d, level in zip(ordered, path, strict=True)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from ..anatomy import Level
-from . import lowest
+from . import dens, lowest
 from .detections import Detection
 from .inference import Chain
 from .landmarks import Landmark, likelihood
@@ -137,11 +137,13 @@ def _names(detections: Sequence[Detection]) -> FloatArray:
 
 
 def _looks(detections: Sequence[Detection]) -> FloatArray:
-    """(N, L) of what is seen of the lowest body."""
+    """(N, L) of what is seen of the highest and of the lowest body."""
     out = np.zeros((len(detections), len(STATES)))
     for i, detection in enumerate(detections):
         if detection.looks is not None:
-            out[i] = lowest.likelihood(detection.looks)
+            out[i] += lowest.likelihood(detection.looks)
+        if detection.tall is not None:
+            out[i] += dens.likelihood(detection.tall.ratio)
     return out
 
 
