@@ -75,6 +75,28 @@ def test_transverse_processes_that_meet_the_sacrum(usual: Spine) -> None:
     assert "both transverse processes meet the sacrum at L5, as in Castellvi type IIb, IIIb or IV" in unusual(both)[0]
 
 
+def without_processes(spine: Spine, level: Level) -> Spine:
+    """The spine with nothing labeled at one vertebra's sides, as where slices are too thick to show it."""
+    labels, vertebra = spine.labels, spine.vertebra(level)
+    assert vertebra is not None
+    place = labels.to_ras(np.indices(labels.shape).reshape(3, -1).T) - vertebra.frame.origin
+    aside = (np.abs(place @ vertebra.frame.right) > 26.0) & (np.abs(place @ vertebra.frame.superior) < 25.0)
+    array = np.where(aside.reshape(labels.shape) & labels.mask(labels.values(Kind.VERTEBRA, level)), 0, labels.array)
+    return replace(spine, labels=replace(labels, array=array.astype(np.uint16)))
+
+
+def test_rough_outlines_raise_no_suspicion(usual: Spine) -> None:
+    """Where the vertebra above shows no processes either, or one would reach from above its vertebra to the sacrum."""
+    tall = process(process(usual, "left", 26.0), "right", 12.0)
+    assert unusual(tall)
+    assert unusual(without_processes(tall, Level.L4)) == ()
+    upward = with_box(usual, Structure(Kind.VERTEBRA, Level.L5), Level.L5,
+                      ((-52.0, -46.0), (-22.0, -4.0), (-10.0, 32.0)))
+    assert unusual(upward) == ()
+    both = with_box(tall, Structure(Kind.VERTEBRA, Level.L4), Level.L4, ((-52.0, -30.0), (-22.0, -4.0), (-13.0, 13.0)))
+    assert unusual(both) == ()
+
+
 def renamed(spine: Spine, names: dict[Level, Level]) -> Spine:
     return replace(spine, vertebrae=tuple(replace(v, level=names.get(v.level, v.level)) for v in spine.vertebrae))
 

@@ -21,6 +21,9 @@ _BESIDE_BODY_MM = 5.0
 """From the body's side to where its transverse process is free of it."""
 _SLAB_MM = 3.0
 _LEAST_POINTS = 8
+_PROCESS_MM3 = 400.0
+"""Of bone at each side of the vertebra above, from which on outlines show transverse processes at all: half of one
+that is 20 mm long, 8 high and 5 thick."""
 _TOUCHING = 1.2
 """Distance of two labels, in diagonals of a voxel, up to which they touch."""
 _JOINT_MM2 = 50.0
@@ -76,10 +79,14 @@ def _transitional(spine: Spine) -> Iterable[str]:
     if last is None or Level.S1 not in spine.labels.levels or last.level < Level.L4:
         return
     processes = _transverse_processes(spine.labels, last)
+    if not processes or not _shows_processes(spine, last):
+        return
     sacrum = _points(spine.labels, Level.S1)
     touching = [side for side, points in processes.items()
                 if _touching_mm2(points, sacrum, spine.labels.spacing) >= _JOINT_MM2]
-    tall = {side: height for side, points in processes.items() if (height := _height(last, points)) >= TALL_MM}
+    most = _to_sacrum(spine, last)
+    tall = {side: height for side, points in processes.items()
+            if TALL_MM <= (height := _height(last, points)) <= most}
     if touching:
         sides = "both transverse processes meet" if len(touching) == 2 else \
             f"the {touching[0]} transverse process meets"
@@ -90,6 +97,24 @@ def _transitional(spine: Spine) -> Iterable[str]:
         sizes = " and ".join(f"{height:.0f} mm ({side})" for side, height in sorted(tall.items()))
         yield (f"Suspected lumbosacral transitional vertebra: tall transverse process at {last.level}, {sizes}, as in "
                f"Castellvi type I{'b' if len(tall) == 2 else 'a'} (from 19 mm on).")
+
+
+def _shows_processes(spine: Spine, last: Vertebra) -> bool:
+    """Whether the outlines are good enough to judge transverse processes by: those of the vertebra above are there on
+    both sides, and no taller than such ones are.
+    """
+    place = spine.vertebrae.index(last)
+    above = _transverse_processes(spine.labels, spine.vertebrae[place - 1]) if place else {}
+    return len(above) == 2 and all(len(points) * spine.labels.voxel_volume >= _PROCESS_MM3
+                                   and _height(spine.vertebrae[place - 1], points) < TALL_MM
+                                   for points in above.values())
+
+
+def _to_sacrum(spine: Spine, last: Vertebra) -> float:
+    """Height from the last vertebra's upper endplate to the sacrum, mm: no process that is free of it is as tall."""
+    sacrum = spine.vertebra(Level.S1)
+    top, bottom = last.superior_endplate, sacrum.superior_endplate if sacrum is not None else None
+    return float("inf") if top is None or bottom is None else float(np.linalg.norm(top.origin - bottom.origin))
 
 
 def _points(labels: LabelMap, level: Level) -> FloatArray:
