@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.build import build_spine
+from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.geometry.frames import angle_deg
 from SpineAnalysisLib.labeling.evidence import pieces
 from SpineAnalysisLib.labeling.label import Anchor, Certainty
@@ -223,3 +224,26 @@ def test_names_stay_where_the_looks_do_not_tell() -> None:
     naming = name_levels(with_rest(between.labels(between.grid(2.0, margin=40.0), split=True), 1.0), levels_known=False)
     assert naming.provisional
     assert naming.labels.levels == (Level.L1, Level.L2, Level.L3, Level.L4, Level.L5, Level.S1)
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 1), (2, 1, 0)])
+def test_a_spine_in_the_wrong_frame_is_refused_in_one_sentence(labels: LabelMap, axes: tuple[int, int, int]) -> None:
+    numbered = counted(labels, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5)
+    turned = replace(numbered, ijk_to_ras=numbered.ijk_to_ras[[*axes, 3]])
+    with pytest.raises(InputError) as error:
+        relabel(turned)
+    assert str(error.value).count(". ") == 0
+
+
+def test_what_is_too_small_tells_nothing(labels: LabelMap) -> None:
+    """A single slice through the vertebrae, and one across them."""
+    numbered = counted(labels, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5)
+    value, above = (value_of(numbered, Kind.BODY, level) for level in (Level.L5, Level.L4))
+    center = numbered.to_ras(np.array(ndimage.center_of_mass(numbered.array == above)))
+    middle = np.rint(ndimage.center_of_mass(numbered.array == value)).astype(int)
+    for axis in range(3):
+        thin = np.zeros_like(numbered.array)
+        at = tuple(slice(middle[a], middle[a] + 1) if a == axis else slice(None) for a in range(3))
+        thin[at] = numbered.array[at]
+        found = looks(replace(numbered, array=thin), value, center)
+        assert found is None or not np.isfinite(found.slope_deg) or abs(found.slope_deg - STEEP) < 12.0

@@ -23,6 +23,8 @@ _NO_DENS, _MERGES, _MISDRAWN, _ANY = 0.2, 0.05, 0.01, 4.0
 much, by assumption."""
 _CUT_MM, _CUT = 3.0, 1.2
 """A body this near to the image's end may be cut; one that is taller than so many others tells nonetheless."""
+_LEAST_MM = 5.0
+"""Bodies lower than this are cut themselves, as in a block of axial slices."""
 _TELLING = float(np.log(10.0))
 """Evidence of the axis against any other, from which on it is a reference."""
 
@@ -59,7 +61,7 @@ def highest_body(labels: LabelMap, values: Sequence[int]) -> Tall | None:
     usual = float(np.mean(others))
     corners = labels.to_ras(np.array(np.meshgrid(*[(0, n - 1) for n in labels.shape])).reshape(3, -1).T)
     is_cut = places[0][:, 2].max() > corners[:, 2].max() - _CUT_MM
-    if is_cut and first / usual < _CUT:
+    if usual < _LEAST_MM or (is_cut and first / usual < _CUT):
         return None
     along = places[0] @ up
     body = places[0][along <= np.percentile(along, 1) + _WITHOUT_DENS[0] * usual]

@@ -107,9 +107,12 @@ def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Coll
 def _lowest_looks(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Looks | None]:
     """Index of the lowest body above what is labeled as the sacrum, and what it looks like."""
     bodies = sorted((i for i, p in enumerate(found) if p.level is not Level.S1), key=lambda i: found[i].center_RAS[2])
-    if len(bodies) < 2 or labels.structures[found[bodies[0]].value].kind is not Kind.BODY:
+    if len(bodies) < 2:
         return None, None
-    return bodies[0], looks(labels, found[bodies[0]].value, found[bodies[1]].center_RAS)
+    lowest, above = (found[i] for i in bodies[:2])
+    if labels.structures[lowest.value].kind is not Kind.BODY or lowest.value == above.value:
+        return None, None
+    return bodies[0], looks(labels, lowest.value, above.center_RAS)
 
 
 def _highest(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Tall | None]:

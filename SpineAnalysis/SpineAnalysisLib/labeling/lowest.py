@@ -46,6 +46,10 @@ _DISC_SHOWN_MM = 12.0
 """Of image below a body, in which a disc would show."""
 _RIM = 0.12
 """Share of an endplate's depth at either end, where spurs grow, that does not tell how it lies."""
+_FEWEST_DEPTHS = 8
+"""Places from front to back, 1 mm apart, from which on a slope is one."""
+_UPRIGHT = 0.3
+"""Share of the way to the body above that leads to the head, under which this is no lumbar spine in RAS."""
 _SLAB_MM = (6.0, 32.0, 28.0)
 """Around the body's middle, to the sides, to front and back, up and down, what is looked at."""
 TELLING = np.log(10.0)
@@ -77,24 +81,28 @@ def looks(labels: LabelMap, value: int, above_RAS: FloatArray) -> Looks | None:
     body = near.with_array(near.array == value)
     center = np.median(body.to_ras(np.argwhere(body.array)), axis=0)
     up, upper, lower = unit(above_RAS - center), None, None
+    if up[2] < _UPRIGHT:
+        return None
     for _ in range(3):
         frame = Frame.from_axes(center, up, np.array([0.0, 1.0, 0.0]))
         surfaces = body_surfaces(body, frame, _SLAB_MM)
         if surfaces is None:
             return None
-        upper = _endplate(surfaces, surfaces.top) if surfaces.top_in_view else None
-        lower = _endplate(surfaces, surfaces.bottom) if surfaces.bottom_in_view else None
+        upper = _endplate(surfaces, surfaces.top, surfaces.top_in_view)
+        lower = _endplate(surfaces, surfaces.bottom, surfaces.bottom_in_view)
         up = bisector(upper, lower, up)
     slope = float("nan") if upper is None else float(np.degrees(np.arctan2(upper.normal[1], upper.normal[2])))
     return Looks(slope, _disc_share(labels, frame, upper, lower))
 
 
-def _endplate(surfaces: Surfaces, heights: FloatArray) -> Plane:
+def _endplate(surfaces: Surfaces, heights: FloatArray, in_view: bool) -> Plane | None:
     """The plane of an endplate as it is in the middle, where slabs are too thin to tell how it tilts to a side.
 
     :param heights: (N,) of its columns.
     """
     depths = np.unique(surfaces.across[:, 1])
+    if not in_view or len(depths) < _FEWEST_DEPTHS:
+        return None
     at_depth = np.array([np.median(heights[surfaces.across[:, 1] == depth]) for depth in depths])
     rim = int(_RIM * len(depths))
     inner = slice(rim, len(depths) - rim)
