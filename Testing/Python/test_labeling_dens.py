@@ -55,6 +55,16 @@ def test_without_a_dens_nothing_is_told() -> None:
     assert named(column(levels, 1.0)).provisional
 
 
+def test_a_neck_without_an_axis_gets_no_lumbar_names() -> None:
+    """Where it is counted from stays open, but vertebrae so near to one another are none of the loins."""
+    naming = named(column(levels_between(Level.C3, Level.C7), 1.0))
+    assert naming.provisional
+    assert max(naming.labels.levels) < Level.T10
+    loins = named(column(levels_between(Level.L1, Level.L5), 1.0))
+    assert loins.provisional
+    assert loins.labels.levels == tuple(levels_between(Level.L1, Level.L5))
+
+
 def test_a_body_that_the_image_cuts_tells_nothing_but_by_being_tall() -> None:
     levels = levels_between(Level.C2, Level.C7)
     cut = column(levels, 0.6, room_mm=0.0)

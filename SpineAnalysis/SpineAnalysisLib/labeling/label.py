@@ -1,7 +1,7 @@
 """Which vertebra is which."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -75,6 +75,7 @@ class Labeling:
         border", "rib border", "conus", "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra
         between the two regions looks like neither or is missing, so that the border may be one vertebra off.
     :param notes: sentences about the doubt, variants and gaps.
+    :param lowest: probability of each level of the lowest detection.
     """
 
     levels: tuple[Level | None, ...]
@@ -85,6 +86,7 @@ class Labeling:
     runner_up_probability: float = 0.0
     references: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lowest: Mapping[Level, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; names from head to foot."""
@@ -139,7 +141,8 @@ def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbe
     return Labeling(
         _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
         None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
-        references, tuple(_notes(found, certainty)))
+        references, tuple(_notes(found, certainty)),
+        {level: float(chance) for level, chance in zip(LEVELS, found.levels[len(ordered) - 1], strict=True)})
 
 
 def _with_spurious(found: Posterior, more: int) -> Posterior:

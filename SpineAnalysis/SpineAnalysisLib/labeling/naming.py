@@ -18,6 +18,8 @@ from .label import Anchor, Certainty, Labeling, Numbering, extent
 from .repair import Repaired, against, label_spine, relabel, repair
 
 _SETTLED = frozenset({Certainty.CERTAIN, Certainty.LIKELY, Certainty.DOUBTFUL})
+_IMPOSSIBLE = 0.01
+"""Probability of a name under which another takes its place, though that is provisional as well."""
 PROVISIONAL = "Levels are provisional"
 """How every sentence begins that says so."""
 
@@ -110,13 +112,26 @@ def name_levels(labels: LabelMap, levels_known: bool = True, anchors: Sequence[A
         return Naming(labels, Source.SEGMENTATION, provisional=True)
     named, source = relabel(labels), Source.ANATOMY
     labeling = named.labeling
+    if _cannot_be(labels, labeling):  # such as lumbar names for a neck
+        return Naming(named.labels, source, labeling, True, _but_renamed(named.notes))
     if not _settled(named):  # names stay, but for vertebrae that are missing or labeled twice
         counted = Numbering.SACRUM if Level.S1 in labels.levels else None
         named, source = relabel(labels, lowest_named(labels), counted), Source.SEGMENTATION
         if not _settled(named):
             return Naming(labels, source, labeling, provisional=True)
-    doubts = tuple(note for note in named.notes if "was renamed" not in note)
-    return Naming(named.labels, source, labeling, source is Source.SEGMENTATION, doubts)
+    return Naming(named.labels, source, labeling, source is Source.SEGMENTATION, _but_renamed(named.notes))
+
+
+def _cannot_be(labels: LabelMap, labeling: Labeling | None) -> bool:
+    """Whether nothing tells where to count from, but the names in the label map are next to impossible."""
+    if labeling is None or labeling.certainty is not Certainty.PROVISIONAL:
+        return False
+    return all(labeling.lowest[anchor.level] < _IMPOSSIBLE for anchor in lowest_named(labels))
+
+
+def _but_renamed(notes: Sequence[str]) -> tuple[str, ...]:
+    """Notes without those that say what the names that only count became."""
+    return tuple(note for note in notes if "was renamed" not in note)
 
 
 def _settled(named: Repaired) -> bool:
