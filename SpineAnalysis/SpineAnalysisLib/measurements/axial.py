@@ -154,26 +154,27 @@ class Reading:
 def axial_readings(spine: Spine) -> tuple[list[Reading], tuple[str, ...]]:
     """The sac at every disc that an axial T2 scan covers, and sentences about scans that were of no use."""
     found: list[Reading] = []
-    notes: list[str] = []
+    other: list[str] = []
+    nowhere: list[str] = []
+    unclear: list[str] = []
     for scan in spine.further:
         if spine.canal is None or not _is_axial(scan.volume, spine):
             continue
         if scan.contrast != "T2":
-            notes.append(f"The canal was not outlined on the {scan.name} scan, as only T2 shows the dural sac's border "
-                         "well; pass T2 slices to have it measured there.")
+            other.append(scan.name)
             continue
         slices = outlined_slices(spine, scan)
         here = [reading for motion in spine.segments
                 if (reading := _at_disc(spine, scan, slices, motion)) is not None]
-        doubtful = [r for r in here if not all(plane.plausible for plane in r.planes)]
-        found += [r for r in here if r not in doubtful]
-        if doubtful:
-            places = ", ".join(str(r.motion.segment) for r in doubtful)
-            notes.append(f"On the {scan.name} scan the dural sac at {places} does not stand out from what is around "
-                         "it; the canal there is that of the segmentation.")
-        elif not here:
-            notes.append(f"The {scan.name} scan covers no disc well enough to measure the canal on it.")
-    return found, tuple(notes)
+        clear = [reading for reading in here if all(plane.plausible for plane in reading.planes)]
+        found += clear
+        unclear += [f"{reading.motion.segment} on {scan.name}" for reading in here if reading not in clear]
+        nowhere += [] if here else [scan.name]
+    told = ((other, "The canal was not outlined on {}, as only T2 shows the dural sac's border well."),
+            (nowhere, "No disc is covered well enough to measure the canal on {}."),
+            (unclear, "The dural sac does not stand out from what is around it at {}; the canal there is that of the "
+                      "segmentation."))
+    return found, tuple(text.format(", ".join(names)) for names, text in told if names)
 
 
 def _is_axial(volume: Volume, spine: Spine) -> bool:

@@ -35,6 +35,7 @@ COARSE_MM = 2.5
 
 _PLACE = ("Between the vertebrae the smallest value within the disc slab (disc height and 3 mm each way) of the "
           "profile smoothed over 1.5 mm, at vertebrae at mid-pedicle; in the plane perpendicular to the centerline.")
+_AXIAL = " Where an axial T2 scan covers the disc: of the dural sac in that scan's narrowest slice beside it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +83,14 @@ class Profile:
 
 def _definitions() -> Iterator[Definition]:
     for name, title in (("canal", "Canal"), ("cord", "Cord")):
-        yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_PLACE}",
+        yield Definition(f"{name}_area", f"{title} area", "mm2", f"Area of the {name}'s cross-section. {_PLACE}"
+                         f"{_AXIAL if name == 'canal' else ''}",
                          coding=Coding(AREA, structure=Kind.CANAL if name == "canal" else Kind.CORD), decimals=0,
                          draw=name == "canal")
         for axis, side in (("ap", "A"), ("transverse", "R")):
             yield Definition(f"{name}_{axis}_diameter", f"{title} {'AP' if axis == 'ap' else axis} diameter", "mm",
                              f"Extent of the {name}'s cross-section through its centroid along the vertebral {side} "
-                             f"axis. {_PLACE}", draw=name == "canal")
+                             f"axis. {_PLACE}{_AXIAL if name == 'canal' else ''}", draw=name == "canal")
     yield Definition("canal_area_ratio", "Canal area ratio", "1", "Canal area at the disc over the mean of the "
                      "mid-pedicle areas of the two vertebrae.", decimals=2)
     yield Definition("canal_occupation_ratio", "Canal occupation", "1", "Cord area over canal area in the same plane.",
