@@ -13,12 +13,17 @@ from SpineAnalysisLib.anatomy import Kind, Level, Structure
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.geometry.borders import bright_border, closed_path
 from SpineAnalysisLib.geometry.outlines import UNIT_CIRCLE, moments
+from SpineAnalysisLib.headless import fresh_scene
 from SpineAnalysisLib.measurements import canal
 from SpineAnalysisLib.measurements.axial import axial_readings
 from SpineAnalysisLib.measurements.cutoffs import regraded
 from SpineAnalysisLib.measurements.record import Measurement
 from SpineAnalysisLib.measurements.registry import cutoffs
 from SpineAnalysisLib.mrml import memory
+from SpineAnalysisLib.mrml.results import ROLE_ATTRIBUTE, ResultFolder
+from SpineAnalysisLib.mrml.show import show
+from SpineAnalysisLib.mrml.views import arrange_views
+from SpineAnalysisLib.mrml.volumes import add_volume, scan_node, volume_from_node
 from SpineAnalysisLib.phantoms import Phantom
 from SpineAnalysisLib.phantoms.rasterize import Grid
 from SpineAnalysisLib.phantoms.spec import SpineSpec
@@ -230,6 +235,28 @@ def test_scene_remembers_what_the_other_scans_say(visit: Analysis) -> None:
     assert [(m.scan, m.grade and m.grade.rule) for m in back.others] == [
         (m.scan, m.grade and m.grade.rule) for m in record.others]
     assert back.as_dict() == record.as_dict()
+
+
+@pytest.mark.parametrize("own_image", [False, True], ids=["file", "panel"])
+def test_scene_shows_the_outline_on_its_scan(visit: Analysis, own_image: bool) -> None:
+    """Beside the user's own scan, which may lie elsewhere, only the one that the outline was drawn on."""
+    record = visit.measurement("canal_area", DISC)
+    assert record is not None
+    assert record.geometry is not None
+    assert visit.spine.image is not None
+    with fresh_scene() as scene:
+        mine = add_volume(ResultFolder(scene, "mine"), visit.spine.image, "T2") if own_image else None
+        nodes = show(visit, scene, image_node=mine, name="Visit")
+        arrange_views(scene, visit, nodes)
+        node = scan_node(scene, "Visit", "T2 axial")
+        assert node is not None
+        assert node.GetAttribute(ROLE_ATTRIBUTE) == ("scan" if own_image else "image")
+        slices = volume_from_node(node).to_ijk(record.geometry.points_RAS)[:, 2]
+        np.testing.assert_allclose(slices, np.rint(slices.mean()), atol=1e-6)
+        worst = max(visit.measurements, key=lambda m: m.severity)
+        shown = nodes.image if worst.scan != "T2 axial" else node
+        background = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode").GetBackgroundVolumeID()
+        assert background == shown.GetID()
 
 
 def test_own_limits_grade_the_other_scans_too(visit: Analysis) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from typing import Any
 
 from ..analysis import Analysis
@@ -16,7 +15,7 @@ from .memory import LevelName, memory_of, remember
 from .results import ResultFolder, find_result, one_operation, remove_node
 from .segmentations import add_segmentation
 from .tables import add_curve, add_explanation_table, add_findings_table, add_measurement_table
-from .volumes import add_volume
+from .volumes import add_scan, add_volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +71,12 @@ def show(analysis: Analysis, scene: Any, *, image_node: Any | None = None, ancho
         step(progress, 0.0, "Showing the scan")
         if image_node is None and spine.image is not None:
             image_node = add_volume(folder, spine.image, spine.contrast)
-            for scan in spine.further:
-                add_volume(folder, replaced(scan.volume, name=scan.name), scan.contrast)
+            shown, role = {scan.name for scan in spine.further}, "image"
+        else:  # those that outlines lie on: the user's own nodes may lie elsewhere
+            shown, role = {m.scan for m in analysis.measurements if m.others and m.scan}, "scan"
+        for scan in spine.further:
+            if scan.name in shown:
+                add_scan(folder, scan, role)
         step(progress, 0.15, "Showing the segmentation")
         segmentation = keep if renewed else \
             add_segmentation(folder, spine.labels, image_node, progress=part(progress, 0.15, 0.8))

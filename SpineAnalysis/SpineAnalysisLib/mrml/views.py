@@ -12,6 +12,7 @@ from ..spine import Spine
 from ..volume import FloatArray
 from .markups import plane_of
 from .show import ResultNodes
+from .volumes import scan_node
 
 SAGITTAL_VIEW, AXIAL_VIEW = "SpineSagittal", "SpineAxial"
 """Singleton tags of the slice views of the panel's own layout."""
@@ -28,14 +29,16 @@ _LEAST_EXTENT_MM = 120.0
 def arrange_views(scene: Any, analysis: Analysis, nodes: ResultNodes) -> None:
     """Four views: the axial one in the plane of the worst measurement, the others through it, and the spine in 3D."""
     _show_four_up(scene)
-    plane = worst_plane(analysis)
+    worst, plane = _worst(analysis), worst_plane(analysis)
+    on = scan_node(scene, nodes.name, worst.scan) if worst is not None else None
     extent = max(float(np.linalg.norm(np.ptp(_spine_points(analysis.spine), axis=0))), _LEAST_EXTENT_MM) * _MARGIN
     for name in _SLICES:
         slice_node = _singleton(scene, "vtkMRMLSliceNode", name)
         composite = _singleton(scene, "vtkMRMLSliceCompositeNode", name)
         composite.SetLayoutName(name)
-        if nodes.image is not None:
-            composite.SetBackgroundVolumeID(nodes.image.GetID())
+        image = on if on is not None and name == "Red" else nodes.image
+        if image is not None:
+            composite.SetBackgroundVolumeID(image.GetID())
         if name == "Red":
             look_at(slice_node, plane)
         else:
@@ -87,11 +90,15 @@ def jump_to(markup_node: Any, slice_node: Any) -> bool:
 
 def worst_plane(analysis: Analysis) -> Frame:
     """The plane of the most severe measurement; of the middle of the spine where everything is normal."""
-    worst = max((m for m in analysis.measurements if _has_plane(m)), key=lambda m: m.severity, default=None)
+    worst = _worst(analysis)
     if worst is not None and worst.geometry is not None and worst.geometry.frame is not None:
         return worst.geometry.frame
     vertebrae = analysis.spine.vertebrae
     return vertebrae[len(vertebrae) // 2].frame
+
+
+def _worst(analysis: Analysis) -> Measurement | None:
+    return max((m for m in analysis.measurements if _has_plane(m)), key=lambda m: m.severity, default=None)
 
 
 def _has_plane(record: Measurement) -> bool:

@@ -1,5 +1,6 @@
 """Volume nodes <-> volumes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..contrast import AIR_HU
 from ..errors import InputError
-from ..spine import Contrast
+from ..spine import Contrast, Scan
 from ..volume import Volume
-from .results import ResultFolder
+from .results import ResultFolder, nodes_of
 
+SCAN_ATTRIBUTE = "SpineAnalysis.scan"
+"""Attribute of a volume that an analysis added: the name by which records call the scan."""
 CT_WINDOW = 1400.0
 """HU; with ``CT_LEVEL`` shows cortex and trabecular bone while soft tissue keeps some contrast."""
 CT_LEVEL = 350.0
@@ -107,9 +110,9 @@ def image_data(array: NDArray, image: Any | None = None) -> Any:
     return image
 
 
-def add_volume(folder: ResultFolder, volume: Volume, contrast: Contrast | None) -> Any:
+def add_volume(folder: ResultFolder, volume: Volume, contrast: Contrast | None, role: str = "image") -> Any:
     """A scan as a scalar volume node with a window that suits it."""
-    node = folder.add("vtkMRMLScalarVolumeNode", volume.name or "Scan", "image")
+    node = folder.add("vtkMRMLScalarVolumeNode", volume.name or "Scan", role)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.ijk_to_ras))
     array = volume.array.astype(_SHOWN_TYPES.get(volume.array.dtype, volume.array.dtype), copy=False)
     slicer.util.updateVolumeFromArray(node, array.transpose(2, 1, 0))
@@ -118,6 +121,26 @@ def add_volume(folder: ResultFolder, volume: Volume, contrast: Contrast | None) 
     display.AutoWindowLevelOff()
     display.SetWindowLevel(window, level)
     return node
+
+
+def add_scan(folder: ResultFolder, scan: Scan, role: str) -> Any:
+    """One more scan of the visit, where the labels are.
+
+    :param role: "image" offers it for analyses to come; another one does not.
+    """
+    middle = scan.volume.to_ras((np.array(scan.volume.shape) - 1) / 2.0)
+    node = add_volume(folder, replace(scan.near(middle).volume, name=scan.name), scan.contrast, role)
+    node.SetAttribute(SCAN_ATTRIBUTE, scan.name)
+    return node
+
+
+def scan_node(scene: Any, name: str, scan: str | None) -> Any | None:
+    """The volume that an analysis added for a scan, by the name that records call it.
+
+    :param name: of the analysis.
+    """
+    return next((node for node in nodes_of(scene, name, "vtkMRMLScalarVolumeNode")
+                 if scan and node.GetAttribute(SCAN_ATTRIBUTE) == scan), None)
 
 
 def window_level(array: NDArray, contrast: Contrast | None) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from ..measurements.record import Measurement
 from ..mrml.focus import is_cross_section, show_default, show_only
 from ..mrml.runs import AUTO, Choices, Outcome, finish, request, work
 from ..mrml.views import show_spine
+from ..mrml.volumes import scan_node
 from ..progress import part
 from .label import LabelStep
 from .measure import MeasureStep
@@ -261,6 +262,7 @@ class Panel:
             s = walk.s_at(plane.origin if plane is not None else record.geometry.points_RAS.mean(axis=0))
         if s is not None:
             self._move(s, plane)
+            self._views.show_across(scan_node(slicer.mrmlScene, session.name, record.scan) or session.volume)
 
     def _move(self, s: float, plane: Frame | None = None) -> None:
         """Point the views at a place of the canal, or at a plane there."""
@@ -337,6 +339,7 @@ class Panel:
     def _end_focus(self) -> None:
         if self.session.memory is not None and self.session.record is not None:
             show_default(slicer.mrmlScene, self.session.name, self.session.memory.measurements)
+            self._views.show_across(self.session.volume)
         self.session.record = None
 
     def _update_plots(self) -> None:

@@ -60,6 +60,12 @@ class SpineViews:
             manager.setLayout(self._before)
         self._before = None
 
+    def show_across(self, image: Any | None) -> None:
+        """Let the section across the canal show a scan."""
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetLayoutName() == AXIAL_VIEW and image is not None:
+                composite.SetBackgroundVolumeID(image.GetID())
+
     def fill(self, image: Any | None, walk: Walk) -> None:
         """Show a scan and the whole spine."""
         for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
