@@ -37,7 +37,7 @@ VAGUE_DEG = 8.0
 """An endplate whose tilt is known no better than this is not in view."""
 MAX_CHANGE_DEG = 15.0
 """A fine fit that is turned farther than this against the rough one is a mistake."""
-CLEAR_SHARE = 0.04
+CLEAR_SHARE = 0.07
 """Share of the body's height at either end, where rims flare and spurs grow, that walls are not fitted to."""
 
 
@@ -144,9 +144,10 @@ class Faces:
             low[axis], high[axis] = np.quantile(bone[near, axis], [0.01, 0.99]) if near.any() else (-10.0, 10.0)
         return (low + high) / 2.0, np.maximum((high - low + self._voxels) / 2.0, 3.0)
 
-    def _fit(self, axis: int, sign: int, shares: FloatArray) -> Face | None:
+    def _fit(self, axis: int, sign: int, shares: FloatArray, extent: tuple[FloatArray, FloatArray] | None = None
+             ) -> Face | None:
         """The face on one side, over a share of the body's extent on the two other axes."""
-        center, half = self._extent
+        center, half = extent or self._extent
         others = [a for a in range(3) if a != axis]
         place = (self.centers[:, others] - center[others]) / (half[others] * shares)
         over = (np.linalg.norm(place, axis=1) < 1.0) & (sign * (self.centers[:, axis] - center[axis]) > 0)
@@ -162,9 +163,21 @@ class Faces:
         return fit_face(self.frame, axis, rough, self.centers[near], self.inside[near], float(self._voxels[axis]),
                         *PRIORS[axis, sign])
 
+    @cached_property
+    def _plates(self) -> dict[int, Face | None]:
+        """Superior (1) and inferior (-1) endplate."""
+        return {sign: self._fit(2, sign, np.array([PLATE_SHARE, PLATE_SHARE])) for sign in (1, -1)}
+
     def _wall(self, axis: int, sign: int) -> Face | None:
+        """A wall, as far up and down as the endplates are at its place, which are hollow in the middle."""
+        center, half = (part.copy() for part in self._extent)
+        place = center[:2].copy()
+        place[axis] += sign * half[axis]
+        ends = [float(center[2] + side * half[2]) if plate is None or not self.sides else
+                float(plate.height(plate.within(place))) for side, plate in self._plates.items()]
+        center[2], half[2] = (ends[0] + ends[1]) / 2.0, max((ends[0] - ends[1]) / 2.0, float(half[2]))
         share = BACK_SHARE if (axis, sign) == (1, -1) else STRIP_SHARE
-        return self._fit(axis, sign, np.array([share, 1.0 - 2 * CLEAR_SHARE]))
+        return self._fit(axis, sign, np.array([share, 1.0 - 2 * CLEAR_SHARE]), (center, half))
 
     @cached_property
     def back(self) -> Face | None:
@@ -199,7 +212,7 @@ class Faces:
         return self._rim(-1)
 
     def _rim(self, sign: int) -> Rim | None:
-        face = self._fit(2, sign, np.array([PLATE_SHARE, PLATE_SHARE]))
+        face = self._plates[sign]
         walls = (self.left, self.right, self.back, self.front)
         if face is None:
             return None

@@ -10,10 +10,18 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, grey_closing, label, map_coordinates, uniform_filter1d
+from scipy.ndimage import (
+    distance_transform_edt,
+    gaussian_filter,
+    grey_closing,
+    label,
+    map_coordinates,
+    uniform_filter1d,
+)
 
 from ..volume import Volume
 from .frames import Frame, reject, unit
+from .surfaces import fit_face
 
 FloatArray = NDArray[np.floating]
 
@@ -24,10 +32,13 @@ NEAR_MM = 10.0
 """An opening lies mostly this near to it."""
 BLUR_VOXELS = 0.6
 """Of the finest edge: blurred over thick slices, round pedicles would shrink."""
+THICK, JOINED_MM, APART = 1.5, 4.0, 1e3
+"""Slices this many times as thick as their pixels are taken one by one; walls up to so far apart on two neighbors are
+joined; and a distance between slices that is farther than any in them."""
 PROCESS_PART = (0.3, 0.5)
 """Shares of the height between which the wall behind is the superior articular process."""
-RECESS_HEIGHT_MM, HOLLOW_MM = 8.0, 1.0
-"""Hollows of the front wall that are lower and deeper than this, as between edges of bodies, are closed straight."""
+HOLLOW_MM = 8.0
+"""Hollows of the front wall that are lower than this, as between edges of bodies, are closed straight."""
 RECESS_MM = (-5.0, 3.0)
 """Where a lateral recess is looked for: from the canal's side wall, positive outward."""
 ABOVE_MM = 1.5
@@ -35,6 +46,15 @@ ABOVE_MM = 1.5
 BORDER_MM, SMOOTH_MM = (-2.0, 3.5), 1.5
 """A pedicle's border is looked for so far behind and before its middle, as a mean over so much; in front of it the body
 ends farther away, behind it a process does."""
+
+
+ACROSS_MM = 2.2
+"""Its border is fitted so far to either side of the plane, or a voxel, which tells a round one's highest place."""
+STRAY_MM, STRAY_SHARE = 1.0, 0.75
+"""A fit must be nearer than this to so much of the border; else there is a step in it, and it is taken as it is."""
+BOW, BOW_SPREAD, BOW_TILT = (0.0, -0.2), 0.15, 0.5
+"""What its border is like beforehand, in shares of the half width that is fitted: straight from front to back, round
+across."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +125,38 @@ def plane_through(top: FloatArray, bottom: FloatArray, anterior: FloatArray) -> 
     return Frame((top + bottom) / 2.0, np.asarray(anterior, float), up, np.cross(anterior, up))
 
 
-def smooth_shares(mask: Volume) -> Volume:
-    """Shares (0..1) of a boolean mask, smooth enough that their halves do not follow the voxels' stairs."""
-    blur = BLUR_VOXELS * mask.spacing.min() / mask.spacing
-    return mask.with_array(gaussian_filter(mask.array.astype(np.float32), blur, truncate=3.0))
+@dataclass(frozen=True, eq=False)
+class Walls:
+    """Bone and disc about a foramen.
+
+    :param mask: boolean; :param shares: 0..1, smooth enough that their halves do not follow the voxels' stairs.
+    """
+
+    mask: Volume
+    shares: Volume
+
+    @staticmethod
+    def of(mask: Volume) -> "Walls":
+        """Between thick slices, where a wall runs on the one is joined straight with where it does on the next."""
+        blur = BLUR_VOXELS * mask.spacing.min() / mask.spacing
+        thick = mask.spacing > THICK * mask.spacing.min()
+        inside = mask.array > 0
+        if not thick.any():
+            return Walls(mask, mask.with_array(gaussian_filter(inside.astype(np.float32), blur, truncate=3.0)))
+        steps = np.where(thick, APART, mask.spacing)
+        padded = np.pad(inside, 1)  # somewhere there is none
+        own = slice(1, -1), slice(1, -1), slice(1, -1)
+        depth = (distance_transform_edt(padded, steps) - distance_transform_edt(~padded, steps))[own]
+        near = np.clip(0.5 + depth / (2.0 * JOINED_MM), 0.0, 1.0).astype(np.float32)
+        return Walls(mask, mask.with_array(gaussian_filter(near, np.where(thick, 0.0, blur), truncate=3.0)))
+
+    def sample(self, points_RAS: FloatArray) -> FloatArray:
+        """(...) shares at (..., 3) points; 0 outside."""
+        index = np.moveaxis(self.shares.to_ijk(points_RAS), -1, 0)
+        return map_coordinates(self.shares.array, index, order=1, mode="constant", prefilter=False)
 
 
-def opening(walls: Volume, frame: Frame, top: FloatArray, bottom: FloatArray) -> Opening | None:
+def opening(walls: Walls, frame: Frame, top: FloatArray, bottom: FloatArray) -> Opening | None:
     """Follow the opening's walls.
 
     :param walls: shares of bone and disc.
@@ -127,13 +172,12 @@ def opening(walls: Volume, frame: Frame, top: FloatArray, bottom: FloatArray) ->
     line = lower[0] + (upper[0] - lower[0]) * (heights - lower[1]) / (upper[1] - lower[1])
     across = np.arange(-REACH_MM, REACH_MM + STEP_MM / 2, STEP_MM)
     places = np.stack(np.broadcast_arrays(line[:, None] + across, heights[:, None], 0.0), axis=-1)
-    share = sample(walls, frame.to_ras(places))
+    share = walls.sample(frame.to_ras(places))
     share = np.where(_main_part(share < 0.5, np.abs(across) < NEAR_MM), share, 1.0)
     behind, ahead = (line[:, None] + np.array([_run(across, row) for row in 0.5 - share])).T
     process = float(np.median(behind[int(PROCESS_PART[0] * count):int(np.ceil(PROCESS_PART[1] * count))]))
     behind = np.maximum(behind, np.minimum(process, ahead))
-    straight = -grey_closing(-ahead, round(RECESS_HEIGHT_MM * count / (roof - floor)) | 1, mode="nearest")
-    ahead = np.where(ahead - straight > HOLLOW_MM, straight, ahead)
+    ahead = -grey_closing(-ahead, round(HOLLOW_MM * count / (roof - floor)) | 1, mode="nearest")
     if process - line.min() < 1.0 - REACH_MM or (ahead - line).max() > REACH_MM - 1.0:
         return None
     return Opening(frame, float(floor), float(roof), heights, behind, ahead)
@@ -147,23 +191,43 @@ def _main_part(free: NDArray[np.bool_], near: NDArray[np.bool_]) -> NDArray[np.b
     return np.asarray(parts == 1 + int(np.argmax(np.bincount(parts[:, near].ravel(), minlength=count + 1)[1:])))
 
 
-def sample(volume: Volume, points: FloatArray) -> FloatArray:
-    """(...) values at (..., 3) RAS points; 0 outside."""
-    return map_coordinates(volume.array, np.moveaxis(volume.to_ijk(points), -1, 0), order=1, mode="constant",
-                           prefilter=False)
-
-
-def _border(walls: Volume, frame: Frame, center: FloatArray, sense: int) -> float:
+def _border(walls: Walls, frame: Frame, center: FloatArray, sense: int) -> float:
     """How far a pedicle reaches up (1) or down (-1) from its middle; NaN for one that is not bone or does not end."""
-    along = np.arange(0.0, REACH_MM, STEP_MM)
     aside = np.arange(BORDER_MM[0], BORDER_MM[1] + STEP_MM / 2, STEP_MM)
-    places = np.stack(np.broadcast_arrays(center[0] + aside[:, None], center[1] + sense * along, 0.0), axis=-1)
-    shares = sample(walls, frame.to_ras(places)) - 0.5
-    if shares[round(-BORDER_MM[0] / STEP_MM), 0] <= 0:
+    ends = _ends(walls, frame, center, sense, aside, np.zeros(1))[:, 0]
+    if not np.isfinite(ends).all():
         return float("nan")
-    ends = uniform_filter1d([_run(along, row)[1] for row in shares], round(SMOOTH_MM / STEP_MM))
-    end = float(ends[round(SMOOTH_MM / STEP_MM) // 2:-(round(SMOOTH_MM / STEP_MM) // 2)].min())
-    return end if end < along[-1] - 1.0 else float("nan")
+    half = np.array([np.ptp(BORDER_MM) / 2.0, max(ACROSS_MM, 1.1 * _extent(walls.mask, frame.superior))])
+    across = np.linspace(-half[1], half[1], 7)
+    rough = _ends(walls, frame, center, sense, aside[::2], across)
+    u, v = np.meshgrid(center[0] + aside[::2], across, indexing="ij")
+    found = np.isfinite(rough)
+    points = np.stack([u[found], center[1] + sense * rough[found], v[found]], axis=-1)
+    voxels = frame.to_frame(walls.mask.to_ras(np.indices(walls.mask.shape).reshape(3, -1).T))
+    near = np.abs(voxels[:, 1] - center[1] - sense * float(np.median(ends))) < 6.0
+    face = fit_face(frame, 1, points, voxels[near], walls.mask.array.ravel()[near], _extent(walls.mask, frame.anterior),
+                    BOW, BOW_SPREAD, BOW_TILT)
+    if face is not None:
+        fine = sense * (face.height(np.column_stack([center[0] + aside, np.zeros_like(aside)])) - center[1])
+        ends = fine if np.quantile(np.abs(fine - ends), STRAY_SHARE) < STRAY_MM else ends
+    size = round(SMOOTH_MM / STEP_MM)
+    return float(uniform_filter1d(ends, size)[size // 2:-(size // 2)].min())
+
+
+def _extent(mask: Volume, direction: FloatArray) -> float:
+    """mm, of the voxels along a direction."""
+    return float(np.linalg.norm(direction @ mask.ijk_to_ras[:3, :3]))
+
+
+def _ends(walls: Walls, frame: Frame, center: FloatArray, sense: int, aside: FloatArray, across: FloatArray
+          ) -> FloatArray:
+    """(A, B) where bone ends above or below a pedicle's middle, mm from it; NaN where it does not begin or end."""
+    along = np.arange(0.0, REACH_MM, STEP_MM)
+    places = np.stack(np.broadcast_arrays(center[0] + aside[:, None, None], center[1] + sense * along,
+                                          across[:, None]), axis=-1)
+    shares = walls.sample(frame.to_ras(places)) - 0.5
+    ends = np.array([[_run(along, row)[1] if row[0] > 0 else np.nan for row in plane] for plane in shares])
+    return np.where(ends < along[-1] - 1.0, ends, np.nan)
 
 
 def _run(along: FloatArray, free: FloatArray) -> tuple[float, float]:
@@ -200,7 +264,7 @@ class Recess:
         return float(np.linalg.norm(np.diff(self.line_RAS, axis=0)))
 
 
-def recess(walls: Volume, frame: Frame, canal: FloatArray, border: FloatArray, sign: int) -> Recess | None:
+def recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, sign: int) -> Recess | None:
     """The shortest way from an articular process to the body just above a pedicle, beside the canal's wall.
 
     :param frame: of the vertebra; :param canal: (3,) RAS of the canal's middle beside the pedicle.
@@ -210,14 +274,14 @@ def recess(walls: Volume, frame: Frame, canal: FloatArray, border: FloatArray, s
     middle, place = frame.to_frame(canal), frame.to_frame(border)
     along = np.arange(0.0, REACH_MM, STEP_MM)
     aside = middle + sign * along[:, None] * np.array([1.0, 0.0, 0.0])
-    wall = _run(along, 0.5 - sample(walls, frame.to_ras(aside)))[1]
+    wall = _run(along, 0.5 - walls.sample(frame.to_ras(aside)))[1]
     if wall > along[-1] - 1.0:
         return None
     across = middle[0] + sign * (wall + np.arange(*RECESS_MM, STEP_MM))
     along = np.arange(-REACH_MM, REACH_MM + STEP_MM / 2, STEP_MM)
-    height = place[2] + max(ABOVE_MM, float(np.linalg.norm(walls.ijk_to_ras[:3, :3].T @ frame.superior)))
+    height = place[2] + max(ABOVE_MM, float(np.linalg.norm(walls.mask.ijk_to_ras[:3, :3].T @ frame.superior)))
     places = np.stack(np.broadcast_arrays(across[:, None], place[1] + along, height), axis=-1)
-    free = 0.5 - sample(walls, frame.to_ras(places))
+    free = 0.5 - walls.sample(frame.to_ras(places))
     runs = np.array([_run(along, row) for row in free])
     depth = np.diff(runs, axis=1)[:, 0]
     unblocked = np.logical_and.accumulate(free[:, len(along) // 2] > 0)  # as seen from the canal

@@ -101,20 +101,20 @@ class Prior:
     spread: FloatArray
 
     @staticmethod
-    def hollow(depth: float, spread: float, tilt: float) -> "Prior":
-        """Any height, tilts of about none, and a hollow (negative: a bow) of about this depth at the center."""
-        return Prior(np.array([0, 0, 0, depth, 0, depth]), np.array([1e3, tilt, tilt, spread, spread, spread]))
+    def hollow(depth: tuple[float, float], spread: float, tilt: float) -> "Prior":
+        """Any height, tilts of about none, and hollows (negative: bows) of about these depths along either axis."""
+        return Prior(np.array([0, 0, 0, depth[0], 0, depth[1]]), np.array([1e3, tilt, tilt, spread, spread, spread]))
 
 
 def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, inside: NDArray[np.bool_],
-             voxel: float, hollow: float, spread: float, tilt: float) -> Face | None:
+             voxel: float, hollow: float | tuple[float, float], spread: float, tilt: float) -> Face | None:
     """The surface between inner and outer voxel centers, from rough points of it.
 
     :param rough: (M, 3) in the frame, of the face, over all of the place to fit.
     :param centers: (N, 3) in the frame, of voxels; :param inside: (N,) whether they are bone.
     :param voxel: extent of the voxels along the axis, mm.
-    :param hollow, spread, tilt: how hollow such a face is, how much that varies and how much its tilt does, a priori,
-        in shares of its half width.
+    :param hollow, spread, tilt: how hollow such a face is (along either axis), how much that varies and how much its
+        tilt does, a priori, in shares of its half width.
     :return: ``None`` for fewer than 12 points, or too few centers.
     """
     if len(rough) < 12:
@@ -129,7 +129,8 @@ def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, in
         return None
     outward = 1.0 if np.mean(height[labeled]) < np.mean(height[~labeled]) else -1.0
     size = float(half.mean())
-    prior = Prior.hollow(outward * hollow * size, spread * size, tilt * size)
+    along = np.broadcast_to(np.asarray(hollow, float), 2) * outward * size
+    prior = Prior.hollow((float(along[0]), float(along[1])), spread * size, tilt * size)
     terms = _robust(basis((rough[:, others] - center) / half), rough[:, axis], prior)
     sign = np.where(labeled, outward, -outward)
     band = max(BAND_MM, BAND_VOXELS * voxel)

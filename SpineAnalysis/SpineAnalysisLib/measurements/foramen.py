@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import SIDES, VERTEBRA_KINDS, Kind, Region, Segment, Side
-from ..geometry.foramina import Opening, Recess, opening, plane_through, recess, smooth_shares
+from ..geometry.foramina import Opening, Recess, Walls, opening, plane_through, recess
 from ..geometry.frames import Frame, Plane
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
@@ -32,9 +32,11 @@ OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
 PLACE_MM = 0.5
 """Standard uncertainty of the height at which a width is taken; it matters where walls slope."""
-SACRAL_PEDICLE_MM = np.array([0.0, -3.0, -9.0])
+SACRAL_PEDICLE_MM, SACRAL_WIDER_MM = np.array([0.0, -3.0, -9.0]), (-1.0, 4.0)
 """The sacrum's pedicles are not told from its wings: their middles lie about so far from the corner of S1's endplate,
-along A and S, and as far aside as those of the vertebra above."""
+along A and S, and as far outside of the canal's bony wall as those of the vertebra above; how much wider it can be."""
+BESIDE_MM = np.array([[0.0, front, up] for front in (-1.5, 0.0, 1.5) for up in (-2.0, 0.0, 2.0)])
+"""Where the bony wall beside a canal is looked for, about its middle at the pedicle's height; the median counts."""
 PEDICLE_ESTIMATED = "pedicle_height_estimated"
 BOX_MM = np.array([26.0, 30.0, 13.0])
 """What can belong to a foramen lies this near to its middle, to the front, to the head and aside."""
@@ -111,12 +113,12 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
     """One foramen, or the flag that says why it cannot be measured."""
     upper, lower = spine.vertebra(motion.segment.upper), spine.vertebra(motion.segment.lower)
     assert upper is not None and lower is not None
-    top, bottom = upper.pedicles.get(side), _lower_pedicle(upper, lower, side)
+    top, bottom = upper.pedicles.get(side), _lower_pedicle(spine, upper, lower, side, sign)
     if top is None or bottom is None:
         return "arch_not_labeled"
     frame = plane_through(top, bottom, motion.disc.anterior)
-    shares = smooth_shares(_walls(spine, motion.segment, frame))
-    found = opening(shares, frame, top, bottom)
+    walls = Walls.of(_walls(spine, motion.segment, frame))
+    found = opening(walls, frame, top, bottom)
     if found is None:
         return "foramen_not_in_view"
     a, b = motion.disc.plane.distance(np.stack([top, bottom]))
@@ -124,19 +126,35 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
     beside = None
     if lower.level.region in (Region.LUMBAR, Region.SACRAL):
         border = bottom + (found.floor - low) * frame.anterior
-        beside = recess(shares, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
+        beside = recess(walls, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
     if side not in lower.pedicles:
         flags = (*flags, PEDICLE_ESTIMATED)
     return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags)
 
 
-def _lower_pedicle(upper: Vertebra, lower: Vertebra, side: Side) -> FloatArray | None:
+def _lower_pedicle(spine: Spine, upper: Vertebra, lower: Vertebra, side: Side, sign: int) -> FloatArray | None:
     """The middle of the lower pedicle, (3,) RAS."""
     rim = lower.faces.superior if lower.faces is not None else None
     if side in lower.pedicles or lower.level.region is not Region.SACRAL or side not in upper.pedicles or rim is None:
         return lower.pedicles.get(side)
-    aside = float(upper.frame.to_frame(upper.pedicles[side])[0])
-    return np.asarray(rim.corner(-1) + (SACRAL_PEDICLE_MM + np.array([aside, 0.0, 0.0])) @ lower.frame.axes)
+    own = upper.pedicles[side]
+    aside = float(upper.frame.to_frame(own)[0])
+    rough = rim.corner(-1) + (SACRAL_PEDICLE_MM + np.array([aside, 0.0, 0.0])) @ lower.frame.axes
+    wider = _bony_half(spine, lower, rough, sign) - _bony_half(spine, upper, own, sign)
+    return np.asarray(rough + sign * float(np.clip(np.nan_to_num(wider), *SACRAL_WIDER_MM)) * lower.frame.right)
+
+
+def _bony_half(spine: Spine, vertebra: Vertebra, pedicle: FloatArray, sign: int) -> float:
+    """From the canal's middle to the bone at its side, at a pedicle's height, mm; NaN where there is none."""
+    middle = vertebra.frame.to_frame(_canal_beside(spine, vertebra, pedicle))
+    along = np.arange(0.0, BOX_MM[0], 0.25)
+    places = middle + BESIDE_MM[:, None] + sign * along[:, None] * np.array([1.0, 0.0, 0.0])
+    labels = spine.labels
+    index = np.rint(labels.to_ijk(vertebra.frame.to_ras(places))).astype(int)
+    index = np.clip(index, 0, np.array(labels.shape) - 1)
+    bone = np.isin(labels.array[tuple(np.moveaxis(index, -1, 0))], labels.values(VERTEBRA_KINDS, vertebra.level))
+    first = np.where(bone.any(axis=1), along[bone.argmax(axis=1)], np.nan)
+    return float(np.nanmedian(first)) if np.isfinite(first).mean() > 0.5 else float("nan")
 
 
 def _canal_beside(spine: Spine, vertebra: Vertebra, pedicle: FloatArray) -> FloatArray:

@@ -25,8 +25,8 @@ STEP_MM = 0.2
 REACH_MM = 25.0
 NEAR_MM = 10.0
 """An opening is the free part that has most this near to the line between the pedicles."""
-RECESS_HEIGHT_MM, HOLLOW_MM = 8.0, 1.0
-"""Hollows of the front wall that are lower and deeper than this, as between edges of bodies, are closed straight."""
+HOLLOW_MM = 8.0
+"""Hollows of the front wall that are lower than this, as between edges of bodies, are closed straight."""
 PROCESS_PART = (0.3, 0.5)
 """Shares of the height between which the wall behind is the superior articular process."""
 UPPER_PART = (0.5, 0.75)
@@ -127,8 +127,7 @@ def _foramen(joint: Joint, sign: int, walls: Walls) -> dict[str, float]:
     if process < line.min() - REACH_MM + 1 or not np.isfinite(ahead).all():
         return {}
     behind = np.maximum(behind, np.minimum(process, ahead))
-    straight = -grey_closing(-ahead, round(RECESS_HEIGHT_MM / STEP_MM) | 1, mode="nearest")
-    ahead = np.where(ahead - straight > HOLLOW_MM, straight, ahead)
+    ahead = -grey_closing(-ahead, round(HOLLOW_MM / STEP_MM) | 1, mode="nearest")
     width = ahead - behind
     high = (share >= UPPER_PART[0]) & (share <= UPPER_PART[1])
     ends = np.column_stack([[top, bottom], [0, 0]])
