@@ -16,6 +16,7 @@ from .derive.vertebrae import Bone, Shape, body_shape, bones_of, sacral_shape, s
 from .errors import InputError
 from .geometry.curves import Curve
 from .geometry.detail import CLEAR_RATIO, resolution_of
+from .geometry.faces import NO_MATCH, mismatch
 from .geometry.frames import Frame, Plane, angle_deg, unit
 from .progress import Progress, part, silent, step
 from .spine import Contrast, MotionSegment, Spine, Tube, Vertebra, interpolate_directions
@@ -209,6 +210,12 @@ def _not_measured(bones: list[Bone], vertebrae: tuple[Vertebra, ...], motion: tu
         out.append(f"{', '.join(lost)} could not be measured: too little of the body is in view or labeled.")
     if open_discs:
         out.append(f"{', '.join(sorted(open_discs))} could not be measured: the endplates there were not both found.")
+    by_level = {v.level: v for v in vertebrae}
+    odd = [str(m.segment) for m in motion
+           if NO_MATCH in mismatch(by_level[m.segment.upper].inferior_rim, by_level[m.segment.lower].superior_rim)]
+    if odd:
+        out.append(f"The facing endplates at {', '.join(odd)} do not fit each other: the outline of a body or of the "
+                   "sacrum is wrong there, so slip and bulging are not told; correct it or look.")
     return tuple(out)
 
 

@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates
 from .anatomy import CanalMeaning, Level, Segment, Side
 from .geometry.curves import Curve
 from .geometry.endplates import Surfaces
-from .geometry.faces import Faces
+from .geometry.faces import Faces, Rim
 from .geometry.frames import Frame, Plane
 from .geometry.sections import Section
 from .volume import LabelMap, Volume
@@ -49,6 +49,14 @@ class Vertebra:
     flags: tuple[str, ...] = ()
     faces: Faces | None = None
     pedicles: Mapping[Side, FloatArray] = field(default_factory=dict)
+
+    @property
+    def superior_rim(self) -> Rim | None:
+        return None if self.faces is None else self.faces.superior
+
+    @property
+    def inferior_rim(self) -> Rim | None:
+        return None if self.faces is None else self.faces.inferior
 
     @property
     def body_ap_mm(self) -> float | None:

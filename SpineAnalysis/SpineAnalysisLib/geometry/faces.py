@@ -37,6 +37,13 @@ VAGUE_DEG = 8.0
 """An endplate whose tilt is known no better than this is not in view."""
 MAX_CHANGE_DEG = 15.0
 """A fine fit that is turned farther than this against the rough one is a mistake."""
+ALIKE, FIT, FACING_DEG = 0.85, 0.75, 35.0
+"""Depths of facing endplates, the smaller over the larger: below the first something is odd, below the second an
+outline is wrong, as it is where they face each other no better than this.  129 pairs of manual masks of 25 lumbar
+spines: 0.81 and more, 15 degrees and less; 0.76 beside a collapsed body with spurs.  Where an engine's sacrum was
+wrong: 0.58 to 0.72.
+"""
+NO_MATCH, ODD_MATCH = "endplates_do_not_match", "endplates_differ"
 CLEAR_SHARE = 0.07
 """Share of the body's height at either end, where rims flare and spurs grow, that walls are not fitted to."""
 
@@ -83,6 +90,17 @@ class Rim:
         """(2,) standard deviations of the plane's tilt along R and along A, radians."""
         drawn = DRAWN_MM[1] / np.sqrt(2.0)  # either end on its own
         return np.hypot(self.face.tilt_deviation, np.hypot(HEIGHT_SHARE * self.step, drawn) / self.half)
+
+
+def mismatch(above: Rim | None, below: Rim | None) -> tuple[str, ...]:
+    """The flag that says that the two endplates of a disc do not fit each other, if they are known not to."""
+    if above is None or below is None:
+        return ()
+    depths = sorted(float(rim.half[1]) for rim in (above, below))
+    share = depths[0] / depths[1]
+    if share < FIT or angle_deg(above.plane.normal, below.plane.normal) > FACING_DEG:
+        return (NO_MATCH,)
+    return (ODD_MATCH,) if share < ALIKE else ()
 
 
 @dataclass(frozen=True, eq=False)

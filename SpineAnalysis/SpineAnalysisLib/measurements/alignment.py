@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Level, Region, Segment, Side
+from ..geometry.faces import mismatch
 from ..geometry.frames import Frame, Plane, reject, unit
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
@@ -130,8 +131,9 @@ def _segmental(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], sett
                ) -> Iterator[Measurement]:
     upper, lower = spine.vertebra(motion.segment.upper), spine.vertebra(motion.segment.lower)
     assert upper is not None and lower is not None
+    doubts = mismatch(upper.inferior_rim, lower.superior_rim)
     found = _sagittal_record("segmental_angle", (upper, "superior"), (lower, "superior"), motion.disc, 1.0,
-                             flags + motion.flags, settings)
+                             flags + motion.flags + doubts, settings)
     if found is not None:
         yield found
 

@@ -41,7 +41,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     common = spine_flags(spine)
     records: list[Measurement] = []
     for motion, space in disc_spaces(spine):
-        flags = common + motion.flags
+        flags = common + (motion.flags if space is None else space.flags)
         if space is None:
             flags = (*flags, "rims_not_known")
             records.append(Measurement("disc_height_middle", motion.segment, None, "mm", None, None,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Kind
-from ..geometry.faces import Rim
+from ..geometry.faces import Rim, mismatch
 from ..geometry.frames import Frame, Plane
 from ..spine import MotionSegment, Spine, Vertebra
 from ..volume import Volume
@@ -33,6 +33,11 @@ class DiscSpace:
     above: Rim
     below: Rim
     frame: Frame
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What limits everything that goes by the rims."""
+        return self.motion.flags + mismatch(self.above, self.below)
 
     @cached_property
     def half(self) -> FloatArray:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Kind
+from ..geometry.faces import NO_MATCH
 from ..geometry.frames import Frame
 from ..progress import Progress, step
 from ..spine import Spine
@@ -70,7 +71,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     records: list[Measurement] = []
     for _, space in disc_spaces(spine):
         if space is not None:
-            records += _at_disc(spine, space, common + space.motion.flags)
+            records += _at_disc(spine, space, common + space.flags)
     step(progress, 1.0, "Herniations looked for")
     return FamilyResult(tuple(records))
 
@@ -81,10 +82,10 @@ def _at_disc(spine: Spine, space: DiscSpace, flags: tuple[str, ...]) -> Iterator
         return
     mask, derived = found
     edge = None if derived else margin(spine, space, mask)
-    reason = ("disc_derived" if derived else "rims_not_known" if edge is None
+    reason = (NO_MATCH if NO_MATCH in flags else "disc_derived" if derived else "rims_not_known" if edge is None
               else "disc_label_short" if edge.reaches < REACHES else "")
     if reason or edge is None:
-        flags = (*flags, reason)
+        flags = tuple(dict.fromkeys((*flags, reason)))
         for key, unit in (("disc_bulge_depth", "mm"), ("herniation_type", "1")):
             yield Measurement(key, space.motion.segment, None, unit, None, None, quality_of(flags), flags)
         return

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Level, Region
-from ..geometry.faces import Rim
+from ..geometry.faces import NO_MATCH, Rim, mismatch
 from ..geometry.frames import Frame, reject, unit
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
 from .bone import coronal, graded, sagittal, spine_flags
 from .density import density
+from .flags import quality_of
 from .record import Geometry, Measurement
 from .registry import HEIGHT, PARTS, VOLUME, Coding, Definition, Family, FamilyResult
 
@@ -28,6 +29,8 @@ millimeter of the coarsest voxel edge adds when it is segmented anew (docs/REPEA
 VOLUME_SHARE, OUTLINE_MM = 0.1, 0.4
 """Standard uncertainty of where a body's outline runs, the same way all around: in voxels, and when it is segmented
 anew."""
+HALF_OFF = 0.5
+"""Of the lower endplate's depth: a slip of more is rarer than a wrong outline, unless both bodies are whole."""
 SLIP_MM = 3.0
 """A shift below this is not called a slip, so its percentage is not graded."""
 
@@ -175,10 +178,16 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
     offset = end - start
     spread = float(np.hypot(above.deviations[2], below.deviations[2]))
     slip = float(offset @ plate.anterior)
+    depth = 2.0 * float(below.half[1])
+    flags += mismatch(above, below)
+    if abs(slip) > HALF_OFF * depth and (lower.faces.inferior is None or not lower.faces.sides):
+        flags = (*flags, "slip_beyond_half")
+    if flags and flags[-1] in (NO_MATCH, "slip_beyond_half"):
+        yield Measurement("vertebra_slip", motion.segment, None, "mm", None, None, quality_of(flags), flags)
+        return
     line = np.stack([start, start + slip * plate.anterior])
     shown = Geometry("line", line, sagittal(plate, start))
     yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings)
-    depth = 2.0 * float(below.half[1])
     yield graded("vertebra_slip_percent", motion.segment, 100.0 * slip / depth, "%", 100.0 * spread / depth, flags,
                  shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM)
     if upper.faces.sides and lower.faces.sides:
