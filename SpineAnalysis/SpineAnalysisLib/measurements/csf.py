@@ -20,6 +20,9 @@ INNER = 0.85
 CORD_MARGIN = 1.15
 RINGS = 12
 FREE_PERCENTILE, FEWEST_SECTIONS = 90.0, 20
+NEAR_MM, LEAST_NEAR = 40.0, 0.9
+"""Around a disc, the free fluid is looked for over about a level up and down; there, it is dimmer than the brightest by
+no more than what is left of the coil's unevenness, or else it is crowded."""
 AGAIN = 0.1
 """How much the ratio differs, one standard deviation, when a subject is scanned and segmented anew: fluid flows, and an
 outline lets in more or less of what is beside it (docs/REPEATABILITY.md)."""
@@ -70,6 +73,15 @@ class FreeFluid:
         free = float(np.percentile(known, FREE_PERCENTILE))
         bright = known[known >= np.percentile(known, 2 * FREE_PERCENTILE - 100.0)]
         return FreeFluid(scan, along, free, float(bright.std()) / free) if free > 0 else None
+
+    def near(self, spine: Spine, s: float | None) -> float:
+        """Signal of the free fluid around an arc length of the canal: what the coil's unevenness leaves is the same."""
+        if spine.canal is None or s is None:
+            return self.signal
+        around = self.along[np.abs(spine.canal.s - s) <= NEAR_MM]
+        if np.isfinite(around).sum() < FEWEST_SECTIONS:
+            return self.signal
+        return float(np.clip(np.nanpercentile(around, FREE_PERCENTILE), LEAST_NEAR * self.signal, self.signal))
 
 
 def _signal(scan: EvenScan, section: Section, cord: Section | None) -> float:

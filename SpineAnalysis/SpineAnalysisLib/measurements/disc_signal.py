@@ -30,6 +30,8 @@ ALIKE_MM = 6.0
 """Texture is alike over about this distance, so values nearer to each other are no independent samples."""
 REFERENCE_SPREAD = 0.03
 """Relative standard deviation that the estimate of the coil's sensitivity leaves between places (phantoms)."""
+CORE_SHARE = 0.7
+"""Of the nucleus, where what is beside it is not mixed in: the difference tells how much is."""
 OPEN_CHANCE = 0.5
 """Below this probability of the most probable grade the grade is called uncertain."""
 
@@ -38,7 +40,7 @@ _LABELS = ("no degeneration", "slight degeneration", "degenerated", "clearly deg
 
 DEFINITIONS = (
     Definition("disc_signal_ratio", "Disc signal", "1", "On T2, the coil's unevenness taken out: mean signal of the "
-               "nucleus (the central half of the disc) over that of the subject's own free CSF.",
+               "nucleus (the central half of the disc) over that of the subject's own free CSF around its level.",
                "Luoma et al., Spine 2001;26:680-686", decimals=2),
     Definition("disc_desiccation", "Desiccation", "1", "On T2: 1 - q / best q, where q is the nucleus's signal over "
                "that of the marrow in the middle of the two adjacent bodies, and the best q is that of the subject's "
@@ -53,7 +55,8 @@ DEFINITIONS = (
 class Nucleus:
     """Signal of one disc.
 
-    :param spread: standard deviation of the mean; :param marrow: mean signal of the adjacent bodies, NaN without one.
+    :param spread: standard deviation of the mean, partial volume included; :param marrow: mean signal of the adjacent
+        bodies, NaN without one.
     """
 
     space: DiscSpace
@@ -101,13 +104,17 @@ def _nucleus(scan: EvenScan, space: DiscSpace) -> Nucleus | None:
     height = float(space.heights[1])
     half = NUCLEUS_SHARE * np.array([*space.half, max(height / 2.0, 0.5)])
     middle = space.frame.to_ras(np.array([0.0, 0.0, (hollow(space.above) - hollow(space.below)) / 2.0]))
-    values = scan.values(_filled(space.frame.at(middle), half))
+    points = _filled(space.frame.at(middle), half)
+    values = scan.values(points)
     if np.isnan(values).mean() > 0.02:
         return None
+    place = space.frame.at(middle).to_frame(points) / half
+    core = np.maximum(np.linalg.norm(place[:, :2], axis=1), np.abs(place[:, 2])) < CORE_SHARE
+    mixed = float(np.nanmean(values[core]) - np.nanmean(values))
     values = values[np.isfinite(values)]
     independent = max(8.0 * float(half.prod()) / ALIKE_MM**3, 1.0)
     marrow = [found for found in (_marrow(scan, v) for v in (space.upper, space.lower)) if np.isfinite(found)]
-    return Nucleus(space, float(values.mean()), float(values.std() / np.sqrt(independent)),
+    return Nucleus(space, float(values.mean()), float(np.hypot(values.std() / np.sqrt(independent), mixed)),
                    float(np.mean(marrow)) if marrow else float("nan"))
 
 
@@ -138,9 +145,10 @@ def _ratios(spine: Spine, nuclei: list[Nucleus], fluid: FreeFluid, common: tuple
     derived = ("canal_derived",) if spine.canal is not None and spine.canal.derived else ()
     for nucleus in nuclei:
         flags = common + nucleus.space.motion.flags + derived
-        ratio = nucleus.signal / fluid.signal
+        free = fluid.near(spine, nucleus.space.motion.canal_s)
+        ratio = nucleus.signal / free
         spread = ratio * float(np.linalg.norm([nucleus.spread / max(nucleus.signal, 1e-9), fluid.spread,
-                                               REFERENCE_SPREAD]))
+                                               REFERENCE_SPREAD, 1.0 - free / fluid.signal]))
         yield Measurement("disc_signal_ratio", nucleus.segment, ratio, "1", None, spread, quality_of(flags), flags, (),
                           _drawn(nucleus), fluid.scan.scan.name)
 

@@ -30,6 +30,8 @@ ESTIMATED_MM = 1.0
 """The same where the lower pedicle's place was estimated."""
 OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
+RECESS_SHARE = (0.5, 1.0)
+"""Standard uncertainty of a recess's place to the side and up, in voxels."""
 PLACE_MM = 0.5
 """Standard uncertainty of the height at which a width is taken; it matters where walls slope."""
 SACRAL_PEDICLE_MM, SACRAL_WIDER_MM = np.array([0.0, -3.0, -9.0]), (-1.0, 4.0)
@@ -72,6 +74,7 @@ class Foramen:
     """One foramen of a segment.
 
     :param disc_height: along the plane's head axis, mm, where the disc plane passes between the pedicles.
+    :param beside_spread: mm, by how much the recess would be deeper or shallower where its place is a little off.
     """
 
     motion: MotionSegment
@@ -80,6 +83,7 @@ class Foramen:
     disc_height: float
     recess: Recess | None
     flags: tuple[str, ...]
+    beside_spread: float = 0.0
 
 
 def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> FamilyResult:
@@ -123,13 +127,30 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
         return "foramen_not_in_view"
     a, b = motion.disc.plane.distance(np.stack([top, bottom]))
     low, high = frame.to_frame(bottom)[1], frame.to_frame(top)[1]
-    beside = None
+    beside, spread = None, 0.0
     if lower.level.region in (Region.LUMBAR, Region.SACRAL):
         border = bottom + (found.floor - low) * frame.anterior
-        beside = recess(walls, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
+        beside, spread = _recess(walls, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
     if side not in lower.pedicles:
         flags = (*flags, PEDICLE_ESTIMATED)
-    return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags)
+    return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags, spread)
+
+
+def _recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, sign: int
+            ) -> tuple[Recess | None, float]:
+    """A recess, and how uncertain its depth is as its place is: a voxel up or down, half of one to the side.
+
+    Where an articular process is met in one place and missed in the next, that is most of the uncertainty.
+    """
+    found = recess(walls, frame, canal, border, sign)
+    if found is None:
+        return None, 0.0
+    steps = np.linalg.norm(frame.axes @ walls.mask.ijk_to_ras[:3, :3], axis=1)
+    off = np.zeros(2)
+    for i, move in enumerate((RECESS_SHARE[0] * steps[0] * frame.right, RECESS_SHARE[1] * steps[2] * frame.superior)):
+        others = [recess(walls, frame, canal + way * move, border + way * move, sign) for way in (-1.0, 1.0)]
+        off[i] = max(found.depth / 2.0 if other is None else abs(other.depth - found.depth) for other in others)
+    return found, float(np.linalg.norm(off))
 
 
 def _lower_pedicle(spine: Spine, upper: Vertebra, lower: Vertebra, side: Side, sign: int) -> FloatArray | None:
@@ -202,7 +223,8 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
     outline = OUTLINE_SHARE * found.perimeter * float(np.linalg.norm([(front + up) / 2.0, across, placed]))
     yield record("foramen_area", found.area, "mm2", outline, Geometry("contour", found.contour_RAS, found.frame))
     if foramen.recess is not None:
-        yield record("lateral_recess_depth", foramen.recess.depth, "mm", drawn,
+        spread = float(np.hypot(drawn, foramen.beside_spread))
+        yield record("lateral_recess_depth", foramen.recess.depth, "mm", spread,
                      Geometry("line", foramen.recess.line_RAS, foramen.recess.frame))
     elif foramen.motion.segment.lower.region in (Region.LUMBAR, Region.SACRAL):
         yield _missing("lateral_recess_depth", segment, side, (*foramen.flags, "facet_not_in_view"))
