@@ -194,24 +194,26 @@ def _main_part(free: NDArray[np.bool_], near: NDArray[np.bool_]) -> NDArray[np.b
 def _border(walls: Walls, frame: Frame, center: FloatArray, sense: int) -> float:
     """How far a pedicle reaches up (1) or down (-1) from its middle; NaN for one that is not bone or does not end."""
     aside = np.arange(BORDER_MM[0], BORDER_MM[1] + STEP_MM / 2, STEP_MM)
-    ends = _ends(walls, frame, center, sense, aside, np.zeros(1))[:, 0]
-    if not np.isfinite(ends).all():
+    ends, known = (part[:, 0] for part in _ends(walls, frame, center, sense, aside, np.zeros(1)))
+    size = round(SMOOTH_MM / STEP_MM)
+    first = float(uniform_filter1d(ends, size)[size // 2:-(size // 2)].min())
+    if not known[round(-BORDER_MM[0] / STEP_MM)] or first > REACH_MM - 1.0:
         return float("nan")
     half = np.array([np.ptp(BORDER_MM) / 2.0, max(ACROSS_MM, 1.1 * _extent(walls.mask, frame.superior))])
     across = np.linspace(-half[1], half[1], 7)
-    rough = _ends(walls, frame, center, sense, aside[::2], across)
+    rough, found = _ends(walls, frame, center, sense, aside[::2], across)
     u, v = np.meshgrid(center[0] + aside[::2], across, indexing="ij")
-    found = np.isfinite(rough)
     points = np.stack([u[found], center[1] + sense * rough[found], v[found]], axis=-1)
     voxels = frame.to_frame(walls.mask.to_ras(np.indices(walls.mask.shape).reshape(3, -1).T))
     near = np.abs(voxels[:, 1] - center[1] - sense * float(np.median(ends))) < 6.0
     face = fit_face(frame, 1, points, voxels[near], walls.mask.array.ravel()[near], _extent(walls.mask, frame.anterior),
                     BOW, BOW_SPREAD, BOW_TILT)
-    if face is not None:
-        fine = sense * (face.height(np.column_stack([center[0] + aside, np.zeros_like(aside)])) - center[1])
-        ends = fine if np.quantile(np.abs(fine - ends), STRAY_SHARE) < STRAY_MM else ends
-    size = round(SMOOTH_MM / STEP_MM)
-    return float(uniform_filter1d(ends, size)[size // 2:-(size // 2)].min())
+    if face is None:
+        return first
+    fine = sense * (face.height(np.column_stack([center[0] + aside, np.zeros_like(aside)])) - center[1])
+    if np.quantile(np.abs(fine - ends), STRAY_SHARE) > STRAY_MM:
+        return first
+    return float(uniform_filter1d(fine, size)[size // 2:-(size // 2)].min())
 
 
 def _extent(mask: Volume, direction: FloatArray) -> float:
@@ -220,14 +222,14 @@ def _extent(mask: Volume, direction: FloatArray) -> float:
 
 
 def _ends(walls: Walls, frame: Frame, center: FloatArray, sense: int, aside: FloatArray, across: FloatArray
-          ) -> FloatArray:
-    """(A, B) where bone ends above or below a pedicle's middle, mm from it; NaN where it does not begin or end."""
+          ) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """(A, B) where bone ends above or below a pedicle's middle, mm from it, and whether it begins there and ends."""
     along = np.arange(0.0, REACH_MM, STEP_MM)
     places = np.stack(np.broadcast_arrays(center[0] + aside[:, None, None], center[1] + sense * along,
                                           across[:, None]), axis=-1)
     shares = walls.sample(frame.to_ras(places)) - 0.5
-    ends = np.array([[_run(along, row)[1] if row[0] > 0 else np.nan for row in plane] for plane in shares])
-    return np.where(ends < along[-1] - 1.0, ends, np.nan)
+    ends = np.array([[_run(along, row)[1] for row in plane] for plane in shares])
+    return ends, (shares[..., 0] > 0) & (ends < along[-1] - 1.0)
 
 
 def _run(along: FloatArray, free: FloatArray) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Alignment: coronal curves, kyphosis, lordosis and the angle of every segment."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,9 @@ FloatArray = NDArray[np.floating]
 End = Literal["superior", "inferior"]
 
 ARM_MM = 30.0
+SACRAL_DEG, OUTER_DEG = 2.9, 3.5
+"""How differently, besides, the sacrum's endplate is drawn when it is segmented anew, and the upper one of the first
+body in view, which no disc bounds: standard deviations of their tilts (docs/REPEATABILITY.md)."""
 MIN_THORACIC = 6
 """A kyphosis over fewer vertebrae than this says nothing."""
 
@@ -66,9 +70,9 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
 def endplate(vertebra: Vertebra, end: End) -> tuple[Plane, FloatArray] | None:
     """An endplate whose rim is known, and the standard deviations of its tilt along R and A, degrees."""
     plane = vertebra.superior_endplate if end == "superior" else vertebra.inferior_endplate
-    faces = vertebra.faces
-    rim = None if faces is None else faces.superior if end == "superior" else faces.inferior
-    return None if plane is None or rim is None else (plane, np.degrees(rim.tilt_deviation))
+    rim = vertebra.superior_rim if end == "superior" else vertebra.inferior_rim
+    anew = SACRAL_DEG if vertebra.level.region is Region.SACRAL else 0.0
+    return None if plane is None or rim is None else (plane, np.hypot(np.degrees(rim.tilt_deviation), anew))
 
 
 def sagittal_angle(upper: Plane, lower: Plane, right: FloatArray) -> float:
@@ -134,8 +138,9 @@ def _segmental(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], sett
     doubts = mismatch(upper.inferior_rim, lower.superior_rim)
     found = _sagittal_record("segmental_angle", (upper, "superior"), (lower, "superior"), motion.disc, 1.0,
                              flags + motion.flags + doubts, settings)
-    if found is not None:
-        yield found
+    if found is not None and found.uncertainty is not None:
+        outer = OUTER_DEG if upper is spine.vertebrae[0] else 0.0
+        yield replace(found, uncertainty=float(np.hypot(found.uncertainty, outer)))
 
 
 def _sagittal_record(key: str, upper: tuple[Vertebra, End], lower: tuple[Vertebra, End], frame: Frame, sense: float,
