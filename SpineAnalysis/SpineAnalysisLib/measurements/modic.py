@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from ..anatomy import VERTEBRA_KINDS, Level
 from ..geometry.faces import Rim
 from ..geometry.frames import Frame
 from ..progress import Progress, step
@@ -23,8 +24,8 @@ from .registry import Definition, Family, FamilyResult
 MODIC = "Modic et al., Radiology 1988;166:193-199 and 168:177-186"
 BAND_MM = (2.0, 8.0)
 """How far from the endplate marrow is looked at: cortex and the scanner's shift of fat lie nearer."""
-FOOTPRINT = 0.8
-"""Share of the endplate's half width and depth."""
+FOOTPRINT, WAIST = 0.8, 0.94
+"""Shares of the endplate's half width and depth: of what is looked at, and of how far a body reaches under its rims."""
 MIDDLE_SHARE = 0.22
 """The middle of a body, unchanged marrow, lies within this share of its height from its center; the vein is behind."""
 CELL_MM = 1.5
@@ -52,13 +53,15 @@ class Band:
     """Changes next to one endplate.
 
     :param kinds: (U, V, W) type of each cell along R, A and away from the endplate, 0 where it is unchanged.
-    :param known: (U, V, W) whether it lies in the body and both scans show it.
+    :param known: (U, V, W) whether it lies in the body, not in its outermost slice, and both scans show it.
+    :param points_RAS: (U, V, W, 3) the cells.
     """
 
     rim: Rim
     frame: Frame
     kinds: NDArray[np.int_]
     known: NDArray[np.bool_]
+    points_RAS: FloatArray
 
     @cached_property
     def shares(self) -> FloatArray:
@@ -82,7 +85,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     records = []
     for motion, space in disc_spaces(spine):
         flags = common + motion.flags
-        bands = [] if space is None or reference is None else list(_bands(space, (t1, t2), reference))
+        bands = [] if space is None or reference is None else list(_bands(spine, space, (t1, t2), reference))
         records.append(_record(motion, bands, flags, f"{t1.scan.name}, {t2.scan.name}") if bands else
                        _null(motion, (*flags, "partial_view")))
     step(progress, 1.0, "Marrow looked at")
@@ -133,21 +136,39 @@ def _smoothed(values: FloatArray) -> FloatArray:
     return np.asarray(uniform_filter(values, SMOOTH_CELLS, mode="nearest"))
 
 
-def _bands(space: DiscSpace, scans: tuple[EvenScan, EvenScan], reference: _Reference) -> Iterator[Band]:
-    for rim, sign in ((space.above, 1.0), (space.below, -1.0)):
+def _bands(spine: Spine, space: DiscSpace, scans: tuple[EvenScan, EvenScan], reference: _Reference) -> Iterator[Band]:
+    for rim, sign, level in ((space.above, 1.0, space.upper.level), (space.below, -1.0, space.lower.level)):
         plane = rim_plane(rim)
         frame = Frame.from_axes(plane.origin, plane.normal, space.frame.anterior)
-        half = FOOTPRINT * rim.half
+        half = np.minimum(FOOTPRINT * rim.half, np.maximum(WAIST * rim.half - _voxels(scans, frame), CELL_MM))
         lines = [*(np.arange(-h, h + CELL_MM / 2, CELL_MM) for h in half),
                  np.arange(BAND_MM[0], BAND_MM[1] + CELL_MM / 2, CELL_MM)]
         u, v, away = np.meshgrid(*lines, indexing="ij")
         radius = np.hypot(u / half[0], v / half[1])
-        hollow = abs(float(plane.distance(rim.middle))) * np.clip(1.0 - (FOOTPRINT * radius)**2, 0.0, 1.0)
+        out = np.hypot(u / rim.half[0], v / rim.half[1])
+        hollow = abs(float(plane.distance(rim.middle))) * np.clip(1.0 - out**2, 0.0, 1.0)
         points = frame.to_ras(np.stack([u, v, sign * (away + hollow)], axis=-1))
         signals = np.stack([_smoothed(scan.values(points)) for scan in scans])
         known = np.isfinite(signals).all(axis=0) & (radius <= 1.0)
+        beside = float(np.linalg.norm(frame.right @ spine.labels.ijk_to_ras[:3, :3])) * frame.right
+        known &= np.all([_labeled(spine, level, points + way * beside) for way in (-1.0, 1.0)], axis=0)
         if known.mean() > 0.4:
-            yield Band(rim, frame, _kinds(signals, reference), known)
+            yield Band(rim, frame, _kinds(signals, reference), known, points)
+
+
+def _labeled(spine: Spine, level: Level, points_RAS: FloatArray) -> NDArray[np.bool_]:
+    """Whether (..., 3) points lie in the vertebra: a rim that is not known well lets nothing else in."""
+    labels = spine.labels
+    index = np.rint(labels.to_ijk(points_RAS)).astype(int)
+    within = np.all((index >= 0) & (index < labels.shape), axis=-1)
+    found = labels.array[tuple(np.moveaxis(np.where(within[..., None], index, 0), -1, 0))]
+    return np.asarray(within & np.isin(found, labels.values(VERTEBRA_KINDS, level)))
+
+
+def _voxels(scans: tuple[EvenScan, EvenScan], frame: Frame) -> FloatArray:
+    """(2,) mm along R and A, of the coarser scan's voxels: nearer to a wall, they hold what is beyond."""
+    axes = np.stack([frame.right, frame.anterior])
+    return np.max([np.linalg.norm(axes @ scan.scan.volume.ijk_to_ras[:3, :3], axis=1) for scan in scans], axis=0)
 
 
 def _kinds(signals: FloatArray, reference: _Reference) -> NDArray[np.int_]:
@@ -171,16 +192,14 @@ def _record(motion: MotionSegment, bands: list[Band], flags: tuple[str, ...], sc
 
 
 def _drawn(band: Band, kind: int) -> Geometry:
-    """The band, or what is changed in it, seen from the side."""
-    frame = sagittal(band.frame, band.frame.origin)
-    v = np.linspace(-1.0, 1.0, band.kinds.shape[1]) * FOOTPRINT * band.rim.half[1]
-    if kind:
-        columns = np.flatnonzero(((band.kinds == kind) & band.known).any(axis=(0, 2)))
-        v = v[[columns[0], columns[-1]]]
-    inward = np.sign(float((band.rim.face.frame.origin - band.frame.origin) @ band.frame.superior))
-    corners = np.array([[v[0], BAND_MM[0]], [v[-1], BAND_MM[0]], [v[-1], BAND_MM[1]], [v[0], BAND_MM[1]]])
-    corners[:, 1] *= inward
-    return Geometry("contour", frame.to_ras(np.column_stack([corners, np.zeros(4)])), frame)
+    """The band, or what is changed in it, along the endplate, in the sagittal plane that shows most of it."""
+    shown = (band.kinds == kind) & band.known if kind else band.known
+    slices = shown.sum(axis=(1, 2)) if kind else np.arange(len(shown)) == len(shown) // 2
+    at = int(np.argmax(slices))
+    columns = np.flatnonzero(shown[at].any(axis=1))
+    lines = band.points_RAS[at, columns[0]:columns[-1] + 1]
+    frame = sagittal(band.frame, lines.reshape(-1, 3).mean(axis=0))
+    return Geometry("contour", np.concatenate([lines[:, 0], lines[::-1, -1]]), frame)
 
 
 FAMILY = Family("modic", "Modic changes", DEFINITIONS, compute, order=23, chapter="Bone")
