@@ -121,6 +121,12 @@ class Margin:
         return np.hypot(drawn, np.where(self.seen, 0.0, TAKEN_MM))
 
     @cached_property
+    def spread(self) -> FloatArray:
+        """(RAYS,) the same with where the rims are, mm."""
+        rims = float(np.mean([self.space.above.deviations[2], self.space.below.deviations[2]]))
+        return np.hypot(self.deviation, rims)
+
+    @cached_property
     def depth(self) -> FloatArray:
         """(RAYS, Z) mm beyond the line of the rims, smoothed; NaN where there is no disc near it."""
         rough = _last_exit(self.share, self.outward) * self.obliquity[:, None]

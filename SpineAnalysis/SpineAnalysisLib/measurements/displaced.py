@@ -77,8 +77,9 @@ def displacement(margin: Margin) -> Displacement:
     if loose:
         return Displacement(SEQUESTRATION, share, float(reach[ray, height]), ray, height, level, parts, close)
     wider, taller = _overhangs(margin, parts, ray, height, level, over)
-    kind = EXTRUSION if max(wider, taller) > 0.0 else PROTRUSION
-    close = close or abs(max(wider, taller)) < margin.deviation[ray]
+    known = over - limit[ray] > margin.spread[ray]  # outlines that are drawn a little too tall overhang everywhere
+    kind = EXTRUSION if max(wider, taller) > 0.0 and known else PROTRUSION
+    close = close or not known or abs(max(wider, taller)) < margin.deviation[ray]
     return Displacement(kind, share, float(reach[ray, height]), ray, height, level, parts, close)
 
 

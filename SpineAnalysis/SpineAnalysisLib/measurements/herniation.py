@@ -108,9 +108,7 @@ def _view(edge: Margin, height: int) -> Frame:
 
 def _depth(edge: Margin, moved: Displacement, flags: tuple[str, ...]) -> Measurement:
     across = float(np.linalg.norm(edge.frame.right @ edge.voxels))
-    spread = float(np.linalg.norm([edge.deviation[moved.ray], np.mean([edge.space.above.deviations[2],
-                                                                       edge.space.below.deviations[2]]),
-                                   (SMOOTHED_SHARE + SAMPLED_SHARE * across) * moved.depth]))
+    spread = float(np.hypot(edge.spread[moved.ray], (SMOOTHED_SHARE + SAMPLED_SHARE * across) * moved.depth))
     up = float(edge.up[moved.height])
     line = np.stack([edge.point(moved.ray, 0.0, up), edge.point(moved.ray, moved.depth, up)])
     return Measurement("disc_bulge_depth", edge.space.motion.segment, moved.depth, "mm", None, spread,
