@@ -63,6 +63,18 @@ def test_the_level_above_is_measured_as_ever() -> None:
     assert "anterolisthesis" in "\n".join(sentences(spine(0.55), list(found.values())))
 
 
+def test_a_slip_on_an_odd_endplate_is_no_finding() -> None:
+    """The front is cut, but it could as well be the back: the slip is as uncertain as the endplate is short."""
+    found = records(0.86)
+    slip = found["vertebra_slip", CUT]
+    assert ODD_MATCH in slip.flags
+    assert slip.quality is Quality.LIMITED
+    assert not slip.grades
+    assert not found["vertebra_slip_percent", CUT].grades
+    assert slip.uncertainty is not None
+    assert slip.uncertainty > 2.0 > (records(2.0)["vertebra_slip", CUT].uncertainty or 0.0)
+
+
 def test_whole_bodies_fit() -> None:
     found = records(2.0)
     slip = found["vertebra_slip", CUT]

@@ -30,6 +30,8 @@ ALIKE_MM = 6.0
 """Texture is alike over about this distance, so values nearer to each other are no independent samples."""
 REFERENCE_SPREAD = 0.03
 """Relative standard deviation that the estimate of the coil's sensitivity leaves between places (phantoms)."""
+CORRECTED_SHARE = 0.35
+"""The same between a disc and the fluid beside it, in shares of the correction (phantoms)."""
 CORE_SHARE = 0.7
 """Of the nucleus, where what is beside it is not mixed in: the difference tells how much is."""
 OPEN_CHANCE = 0.5
@@ -148,9 +150,19 @@ def _ratios(spine: Spine, nuclei: list[Nucleus], fluid: FreeFluid, common: tuple
         free = fluid.near(spine, nucleus.space.motion.canal_s)
         ratio = nucleus.signal / free
         spread = ratio * float(np.linalg.norm([nucleus.spread / max(nucleus.signal, 1e-9), fluid.spread,
-                                               REFERENCE_SPREAD, 1.0 - free / fluid.signal]))
+                                               REFERENCE_SPREAD, 1.0 - free / fluid.signal,
+                                               CORRECTED_SHARE * _corrected(spine, nucleus, fluid)]))
         yield Measurement("disc_signal_ratio", nucleus.segment, ratio, "1", None, spread, quality_of(flags), flags, (),
                           _drawn(nucleus), fluid.scan.scan.name)
+
+
+def _corrected(spine: Spine, nucleus: Nucleus, fluid: FreeFluid) -> float:
+    """By how much the signals of a disc and of the canal beside it were corrected against each other, a logarithm."""
+    s = nucleus.space.motion.canal_s
+    if s is None:
+        return 0.0
+    ends = fluid.scan.log_gain(np.stack([nucleus.space.frame.origin, spine.centerline.position(s)]))
+    return abs(float(np.diff(ends)[0]))
 
 
 def _grades(spaces: list[DiscSpace], ratios: list[Measurement]) -> Iterator[Measurement]:

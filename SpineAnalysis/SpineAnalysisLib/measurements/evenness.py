@@ -36,12 +36,15 @@ class EvenScan:
 
     def values(self, points_RAS: FloatArray) -> FloatArray:
         """Intensities at points (..., 3); NaN outside of the scan."""
-        values = self.scan.values(points_RAS)
+        return np.asarray(self.scan.values(points_RAS) * np.exp(-self.log_gain(points_RAS)))
+
+    def log_gain(self, points_RAS: FloatArray) -> FloatArray:
+        """(...) logarithm of the sensitivity at points (..., 3); 0 where it could not be estimated."""
         if self.gain is None:
-            return values
+            return np.zeros(np.shape(points_RAS)[:-1])
         points = np.asarray(points_RAS, float).reshape(-1, 3)
         log = map_coordinates(self.gain.array, self.gain.to_ijk(points).T, np.float32, order=1, mode="nearest")
-        return np.asarray(values * np.exp(-log.reshape(values.shape)))
+        return np.asarray(log.reshape(np.shape(points_RAS)[:-1]))
 
     @property
     def flags(self) -> tuple[str, ...]:

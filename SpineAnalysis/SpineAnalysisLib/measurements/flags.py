@@ -28,7 +28,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "vertebra_from_cord_label": (_LIMITED, "the vertebra is known only from the label of the cord beside it"),
     "orientation_from_scanner": (_LIMITED, "forward is the scanner's, as no vertebral body is labeled"),
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
-    "endplates_differ": (_LIMITED, "the facing endplates differ much in depth: spurs, or an outline that is not right"),
+    "endplates_differ": (_LIMITED, "the facing endplates differ much in depth: spurs, or an outline that is not right; "
+                                   "slip is not graded"),
     "endplates_do_not_match": (_POOR, "the facing endplates fit each other in neither depth nor tilt, so that a body's "
                                       "outline is wrong here"),
     "slip_beyond_half": (_POOR, "the bodies would be more than half off each other, and not both are whole in view"),

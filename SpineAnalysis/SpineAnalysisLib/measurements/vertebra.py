@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Level, Region
-from ..geometry.faces import NO_MATCH, Rim, mismatch
+from ..geometry.faces import NO_MATCH, ODD_MATCH, Rim, mismatch
 from ..geometry.frames import Frame, reject, unit
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
@@ -187,9 +187,12 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
         return
     line = np.stack([start, start + slip * plate.anterior])
     shown = Geometry("line", line, sagittal(plate, start))
-    yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings)
+    odd = ODD_MATCH in flags  # what one endplate is short of may be its back, so that the shift is of no one's body
+    if odd:
+        spread = float(np.hypot(spread, abs(float(above.half[1] - below.half[1]))))
+    yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings, apply_cutoffs=not odd)
     yield graded("vertebra_slip_percent", motion.segment, 100.0 * slip / depth, "%", 100.0 * spread / depth, flags,
-                 shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM)
+                 shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM and not odd)
     if upper.faces.sides and lower.faces.sides:
         yield _lateral(motion, above, below, plate, flags, settings)
 
