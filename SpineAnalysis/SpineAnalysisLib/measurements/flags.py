@@ -30,7 +30,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
     "endplates_differ": (_LIMITED, "the facing endplates differ much in depth: spurs, or an outline that is not right; "
                                    "slip is not graded"),
-    "endplates_do_not_match": (_POOR, "the facing endplates fit each other in neither depth nor tilt, so that a body's "
+    "endplates_do_not_match": (_POOR, "the facing endplates do not fit each other in depth or in tilt: a body's "
                                       "outline is wrong here"),
     "slip_beyond_half": (_POOR, "the bodies would be more than half off each other, and not both are whole in view"),
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
