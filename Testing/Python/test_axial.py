@@ -277,6 +277,17 @@ def test_scans_that_disagree_are_flagged(spine: Spine) -> None:
     assert found["canal_area"].quality == "limited"
 
 
+def test_a_bony_canal_does_not_disagree_with_the_sac_in_it(spine: Spine) -> None:
+    assert spine.canal is not None
+    other = narrowed(0.55, 0.5)
+    bony = replace(spine, canal=replace(spine.canal, meaning="bony canal"))
+    found, _ = canal_records(with_block(bony, other.image(block(other), "T2", noise=40.0)))
+    assert found["canal_area"].scan == "T2 axial"
+    assert "scans_disagree" not in found["canal_area"].flags
+    rules = {grade.rule for grade in found["canal_area"].grades}
+    assert "schoenstroem_1985" in rules, "it is the sac that was measured"
+
+
 def test_only_t2_is_outlined(spine: Spine, image: Volume) -> None:
     found, notes = canal_records(with_block(spine, image, "T1"))
     assert found["canal_area"].scan is None

@@ -21,7 +21,8 @@ Picture = Callable[[FloatArray], FloatArray]
 SHARES = np.arange(0.45, 1.5, 0.02)
 """Radii that are tried, of the expected ones."""
 EXPECTED = 0.93
-"""Outlines from thick slices are this share wider than the border, on average."""
+"""Of the expected radii, where the border is: 0.90 on average in nineteen slices with outlines from thick slices beside
+them, 1 with ideal ones."""
 ROUNDS = 3
 LATER = 0.7
 """From the second round on, a border found is expected, by so much more firmly."""

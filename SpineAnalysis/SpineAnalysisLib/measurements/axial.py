@@ -29,7 +29,9 @@ STEEPEST_DEG = 50.0
 PIXEL_MM = 1.2
 """Slices with larger pixels show the sac no better than the segmented scan."""
 SMOOTH_MM = 0.4
+"""Of each slice, against noise."""
 FLUID_PERCENTILE, INNER = 90.0, np.linspace(0.05, 0.75, 12)
+"""The fluid's signal is this percentile of what lies in the inner part of the expected sac, in all slices together."""
 EXPECTED_MM, ACROSS_VOXELS = 1.5, 0.5
 """Standard deviation of where the segmentation lets expect the border: at least, and in voxels of a coarse axis."""
 LEAST_COVERED, WELL_COVERED = 0.5, 0.9

@@ -47,17 +47,21 @@ def led_by_axial(spine: Spine, records: Sequence[Measurement], settings: Mapping
             out.append(own)
             continue
         mine = [_record(spine, spine.canal, reading, quantity, settings) for reading in there]
-        out.append(_leading(mine[0], [*mine[1:], own]))
+        bony = spine.canal.derived or spine.canal.meaning == "bony canal"  # which is wider than the sac in it
+        out.append(_leading(mine[0], [*mine[1:], own], mine[1:] if bony else [*mine[1:], own]))
     return out, notes
 
 
 _QUANTITY_OF = {f"canal_{quantity}": (quantity, unit) for quantity, unit in QUANTITIES}
 
 
-def _leading(first: Measurement, others: Sequence[Measurement]) -> Measurement:
-    """The record of the scan that leads, with the others."""
+def _leading(first: Measurement, others: Sequence[Measurement], alike: Sequence[Measurement]) -> Measurement:
+    """The record of the scan that leads, with the others.
+
+    :param alike: those of the others that are about the same outline.
+    """
     flags = first.flags
-    if any(_disagree(first, other) for other in others):
+    if any(_disagree(first, other) for other in alike):
         flags = (*flags, "scans_disagree")
     return replace(first, flags=flags, quality=quality_of(flags), others=tuple(others))
 
