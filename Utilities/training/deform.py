@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import tissues as T
 from numpy.typing import NDArray
+from sacral import with_sacral_discs
 from scipy import ndimage
 from source import Source
+from waists import with_waists
 
 from SpineAnalysisLib.segmentation.network.classes import RIM_MM
 
@@ -21,6 +23,8 @@ DEPTH_MM = 34.0
 """Of a body, roughly."""
 WAIST_IN_FRONT = 0.35
 """Share of what a waist takes from the sides that it takes from the front."""
+WORN = 0.3
+"""Share of spines with low discs all along, and with lips."""
 MUSCLES = (32, 33, 64, 65, T.MUSCLE)
 """Of the back, and the psoas."""
 
@@ -76,6 +80,8 @@ def patient_of(source: Source, random: Random, off_spine: bool = False) -> Patie
     if random.random() < 0.5:
         tissue = tissue[::-1]
     tissue = np.ascontiguousarray(tissue)
+    with_sacral_discs(tissue, random)
+    with_waists(tissue, random)
     over = _operated(tissue, random) if random.random() < 0.3 else None
     return Patient(tissue, over, plan.fused, source.name)
 
@@ -181,9 +187,12 @@ def _plan(source: Source, random: Random) -> Plan:
     each = np.exp(random.normal(0, 0.18, len(sizes)))
     front *= np.where(is_disc, each, 1.0)
     back *= np.where(is_disc, each, 1.0)
-    narrow = is_disc & (random.random(len(sizes)) < 0.12)
-    front[narrow] *= random.uniform(0.35, 0.7)
-    back[narrow] *= random.uniform(0.35, 0.7)
+    worn = random.random() < WORN
+    narrow = is_disc & (random.random(len(sizes)) < (0.5 if worn else 0.12))
+    lower = random.uniform(0.3, 0.7, len(sizes))
+    wedge = np.exp(random.normal(0, 0.13, len(sizes)))
+    front *= np.where(is_disc, np.where(narrow, lower, 1.0) * wedge, 1.0)
+    back *= np.where(is_disc, np.where(narrow, lower, 1.0) / wedge, 1.0)
     body = np.exp(random.normal(-0.03, 0.05, len(sizes)))
     broken = ~is_disc & (random.random(len(sizes)) < 0.07)
     wedge, crush = random.uniform(0.45, 0.85, len(sizes)), random.uniform(0.6, 1.0, len(sizes))
@@ -200,19 +209,20 @@ def _plan(source: Source, random: Random) -> Plan:
         values = np.concatenate([[at[0] - 1000], at, [at[-1] + 1000]])
         tables.append((ndimage.gaussian_filter1d(np.interp(out, knots, values), 2.0) - out).astype(np.float32))
     sideways, backward = _bends(random, out, at, is_disc)
-    waist = _waists(random, out, new, is_disc)
+    waist = _waists(random, out, new, is_disc, worn)
     count = (len(sizes) + 1) // 2
     fused = tuple(n for n in range(count) if random.random() < 0.04)
     return Plan(start, tables[0], tables[1], sideways, backward, waist, fused)
 
 
-def _waists(random: Random, out: FloatArray, at: FloatArray, is_disc: NDArray) -> FloatArray:
+def _waists(random: Random, out: FloatArray, at: FloatArray, is_disc: NDArray, worn: bool) -> FloatArray:
     """How much narrower bodies are in the middle, and how much wider at discs: with age, waists and lips grow.
 
     :param at: where the plates have come to.
     :return: relative displacement outward, to the source; negative where the result is wider than it.
     """
-    usual, lip = random.uniform(0.0, 0.28), random.uniform(0.0, 0.12)
+    usual = random.uniform(0.1 if worn else 0.0, 0.28)
+    lip = random.uniform(0.05, 0.18) if worn else random.uniform(0.0, 0.1)
     table = np.zeros_like(out)
     for first, last, disc in zip(at[:-1], at[1:], is_disc, strict=True):
         phase = np.clip((out - first) / max(last - first, 1e-3), 0.0, 1.0)
@@ -278,12 +288,13 @@ def _draw_sac(source: Source, random: Random, out: NDArray[np.uint8], flat: NDAr
     canal = canal[share > random.uniform(15, 60) * small[0] ** 3]
     at_i, at_j, at_k = (p.ravel()[canal] for p in places)
     end = source.cord_ends_j + random.normal(5, 22)
-    taper = np.sqrt(np.clip((end - at_j) / 25.0, 0, 1))
+    taper = np.sqrt(np.clip((end - at_j) / random.uniform(18.0, 45.0), 0, 1))
+    middle_behind = random.uniform(-1.5, 2.0) + random.uniform(0.0, 4.0) * (1 - taper)  # the end lies at the back
     half_width = random.uniform(3.6, 6.2) / small[0]
     half_depth = half_width * random.uniform(0.65, 0.95) * small[0] / small[2]
     middle = source.axis[at_j]
     behind = at_k - middle[:, 1]
-    off = np.hypot((at_i - middle[:, 0]) / half_width, (behind - random.uniform(-1.5, 2.0)) / half_depth)
+    off = np.hypot((at_i - middle[:, 0]) / half_width, (behind - middle_behind) / half_depth)
     value = np.full(len(canal), T.CSF, np.uint8)
     noise = _noise(random, out.shape, 2).ravel()[canal]
     value[(at_j > end - 25) & (behind > random.uniform(-2, 3)) & (noise > random.uniform(0, 1.5))] = T.ROOTS
@@ -324,13 +335,15 @@ def _operated(tissue: NDArray[np.uint8], random: Random) -> NDArray[np.uint8] | 
     if not bodies:
         return None
     over = np.zeros(tissue.shape, np.uint8)
-    kind = random.choice(["screws", "cement", "lesion", "cage"], p=[0.4, 0.2, 0.3, 0.1])
+    kind = random.choice(["screws", "cement", "lesion", "cage", "endplates"], p=[0.35, 0.15, 0.2, 0.1, 0.2])
     first = int(random.integers(0, len(bodies)))
     for number in bodies[first:first + int(random.integers(1, 4))]:
         voxels = np.argwhere(tissue == T.MARROW + number)
         center = voxels.mean(axis=0)
         if kind == "screws":
             _screws(over, random, center, float(np.cbrt(len(voxels) / 25000.0)))
+        elif kind == "endplates":
+            _beside_disc(over, random, tissue, number)
         elif kind == "cage":
             disc = np.argwhere((tissue == T.ANNULUS + number) | (tissue == T.NUCLEUS + number))
             if len(disc):
@@ -340,6 +353,20 @@ def _operated(tissue: NDArray[np.uint8], random: Random) -> NDArray[np.uint8] | 
         else:
             _blob(over, random, voxels, T.CEMENT if kind == "cement" else T.LESION)
     return over
+
+
+def _beside_disc(over: NDArray[np.uint8], random: Random, tissue: NDArray[np.uint8], number: int) -> None:
+    """What wear does to the marrow on both sides of a disc."""
+    disc = np.argwhere((tissue == T.ANNULUS + number) | (tissue == T.NUCLEUS + number))
+    if not len(disc):
+        return
+    low, high = np.maximum(disc.min(axis=0) - 12, 0), disc.max(axis=0) + 13
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part = tissue[window]
+    is_disc = (part == T.ANNULUS + number) | (part == T.NUCLEUS + number)
+    away = ndimage.distance_transform_edt(~is_disc) + random.normal(0, 1.0) + _noise(random, part.shape, 6)
+    marrow = (part == T.MARROW + number) | (part == T.MARROW + number + 1) | (part == T.SACRUM)
+    over[window][marrow & (away < random.uniform(3.0, 10.0))] = T.LESION
 
 
 def _blob(over: NDArray[np.uint8], random: Random, voxels: NDArray, value: int) -> None:

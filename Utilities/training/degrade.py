@@ -8,7 +8,7 @@ Random = np.random.Generator
 Image = NDArray[np.float32]
 
 
-AXIAL, BLOCK, BLOCK_MM = 0.22, 0.5, (18.0, 90.0)
+AXIAL, BLOCK, BLOCK_MM = 0.18, 0.4, (18.0, 90.0)
 """Share of axial scans, share of those that are blocks of a few slices, and how much of the spine blocks show."""
 
 

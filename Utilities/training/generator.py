@@ -20,13 +20,17 @@ Image = NDArray[np.float32]
 CHANNELS = 2 * NEIGHBORS + 1
 NOISE_SHAPE = (64, 448, 448)
 NOISE_MM = (0.7, 2.0, 6.0)
-ON_SPINE = 0.88
+ON_SPINE = 0.93
 """Share of the samples that show the spine; the others may be from anywhere."""
-ACROSS, REACH_MM, NEAR_ROWS_MM = 0.5, 42.0, 20.0
+ACROSS, REACH_MM, NEAR_ROWS_MM = 0.65, 36.0, 20.0
 """Share of those whose slice is drawn evenly from side to side of the spine, so that the sides of bodies, which few
 voxels lie in, and the muscles beside them are learned as well as the middle; how far; rows that tell the middle."""
-INTERPOLATED = 0.3
-"""Share of scans whose slices overlap, as after interpolation from thicker ones: the body's side fades slowly there."""
+INTERPOLATED, SPREAD = 0.35, (2.2, 4.8)
+"""Share of scans whose slices were interpolated from thicker ones, and the width of the triangle that tells what is
+mixed in each, in steps: slices of 4 mm, interpolated linearly and sampled every 3 mm, mix what lies within 3.8 steps
+(a triangle of the same deviation).  The body's side fades slowly there."""
+ENDS_LOW, BELOW_MM = 0.15, (3.0, 75.0)
+"""Share of the samples that end within the sacrum, as most lumbar scans do, and how far below its top."""
 _CLASS = T.class_table()
 SPINE_TISSUES = _CLASS != Class.BACKGROUND
 
@@ -39,13 +43,16 @@ class Member:
     over: NDArray[np.uint8] | None
     fused: tuple[int, ...]
     spine: NDArray[np.int16]
+    sacrum_j: int | None
 
     @staticmethod
     def read(path: Path) -> "Member":
         over = path.with_suffix(".over.npy")
         fused = tuple(np.load(path.with_suffix(".fused.npy")).tolist())
-        return Member(np.load(path, mmap_mode="r"), np.load(over, mmap_mode="r") if over.exists() else None, fused,
-                      np.load(path.with_suffix(".spine.npy")))
+        tissue, spine = np.load(path, mmap_mode="r"), np.load(path.with_suffix(".spine.npy"))
+        sacrum = spine[_CLASS[tissue[tuple(spine.T)]] == Class.SACRUM] if len(spine) else spine
+        return Member(tissue, np.load(over, mmap_mode="r") if over.exists() else None, fused, spine,
+                      int(np.quantile(sacrum[:, 1], 0.02)) if len(sacrum) > 60 else None)
 
 
 def noise_bank(random: Random) -> list[Image]:
@@ -74,27 +81,42 @@ def random_cut(random: Random, member: Member, height: int, width: int) -> Cut:
     pixel = random.uniform(1.5, 2.2) if coarse else float(np.clip(np.exp(random.normal(0, 0.13)), 0.7, 1.45))
     step = float(random.choice([3.0, random.uniform(2.7, 5.5)], p=[0.45, 0.55]))
     thick = step if random.random() < 0.4 else random.uniform(0.55, 1.0) * step
-    if random.random() < INTERPOLATED:
-        thick = random.uniform(1.2, 2.0) * step
+    interpolated = random.random() < INTERPOLATED
+    if interpolated:
+        step = 3.0 if random.random() < 0.6 else step
+        thick = random.uniform(*SPREAD) * step
     size = np.array([height, width]) * pixel
     if len(member.spine) and random.random() < ON_SPINE:
         i, j, k = member.spine[random.integers(len(member.spine))] + random.normal(0, (6.0, 0, 0))
         if random.random() < ACROSS:
             near = np.abs(member.spine[:, 1] - j) < NEAR_ROWS_MM
             i = np.median(member.spine[near, 0]) + random.uniform(-REACH_MM, REACH_MM)
-        j, k = np.array([j, k]) + random.uniform(-0.35, 0.35, 2) * size
+        if member.sacrum_j is not None and random.random() < ENDS_LOW:
+            j = member.sacrum_j + random.uniform(*BELOW_MM) - size[0] / 2
+            i, k = _beside(random, member, member.sacrum_j)
+            k += random.uniform(-0.35, 0.35) * size[1]
+        else:
+            j, k = np.array([j, k]) + random.uniform(-0.35, 0.35, 2) * size
     else:
         i, j, k = random.uniform(0, 1, 3) * member.tissue.shape
-    sub = 1.5 if coarse else 1.0
+    sub = 1.5 if coarse or interpolated else 1.0
     count = max(1, round(thick / sub))
     offsets = ((np.arange(count) + 0.5) / count - 0.5) * thick
     places = i + np.arange(-NEIGHBORS, NEIGHBORS + 1)[:, None] * step + offsets
     slices = np.rint(places.ravel()).astype(int)
-    weights = np.repeat(np.eye(CHANNELS, dtype=np.float32), count, axis=1) / np.float32(count)
+    profile = 1.0 - np.abs(offsets) / (thick / 2) if interpolated else np.ones(count)
+    weights = np.kron(np.eye(CHANNELS), profile / profile.sum()).astype(np.float32)
     center = NEIGHBORS * count + np.flatnonzero(np.abs(offsets) <= step / 2)
     rows = np.rint(j + (np.arange(height) - height / 2) * pixel).astype(int)
     columns = np.rint(k + (np.arange(width) - width / 2) * pixel).astype(int)
     return Cut(slices, weights, center, rows, columns, pixel)
+
+
+def _beside(random: Random, member: Member, row: float) -> tuple[float, float]:
+    """Slice and column of a place of the spine at about a row."""
+    near = member.spine[np.abs(member.spine[:, 1] - row) < NEAR_ROWS_MM]
+    i, _, k = near[random.integers(len(near))] + random.normal(0, (6.0, 0, 0))
+    return i, k
 
 
 def _take(volume: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:

@@ -112,6 +112,9 @@ def _means(random: Random, name: str) -> dict[str, float]:
         means = {group: values[column] * gain[group] for group, values in _TYPICAL.items()}
         if random.random() < 0.15:  # little or no cortex to be seen
             means["rim"] = means["marrow"] * random.uniform(0.5, 1.0)
+        if random.random() < 0.25:  # marrow of the old is fat
+            means["marrow"] = means["fat"] * random.uniform(0.7, 1.05)
+            means["arch"] = means["marrow"] * random.uniform(0.85, 1.1)
         if name == "T2" and random.random() < 0.3:  # fat suppressed
             for group in ("fat", "marrow", "arch"):
                 means[group] *= random.uniform(0.15, 0.5)
@@ -161,6 +164,12 @@ def _vary_each(random: Random, signal: NDArray[np.float32], means: dict[str, flo
         factor = np.exp(random.normal(0, 0.45, 2))
         signal[T.MARROW + ill] *= factor
         signal[T.ARCH + ill] *= factor
+    for number in range(2):  # what is left of the sacrum's discs, or bone
+        water = random.uniform(0, 1.2)
+        signal[T.SACRAL_DISC + number] = means["marrow"] * random.uniform(0.6, 1.1) if random.random() < 0.25 else (
+            means["annulus"] + water * (means["nucleus"] - means["annulus"]))
+    if not is_ct and random.random() < 0.25:  # nothing but fat beside the bodies
+        signal[list(T.NEAR)] = means["fat"] * random.uniform(0.8, 1.1, len(T.NEAR))
     signal[T.VEIN] = means["marrow"] * random.uniform(0.8, 1.4)
-    if random.random() < 0.5:
-        signal[T.SACRUM] = means["marrow"]
+    if random.random() < 0.75:
+        signal[T.SACRUM] = means["marrow"] * random.uniform(0.9, 1.1)

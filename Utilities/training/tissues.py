@@ -16,6 +16,8 @@ ORGANS = range(27, 118)
 EPIDURAL, CSF, CORD, ROOTS, DURA, SKIN, SUBCUTANEOUS, VEIN, MUSCLE = range(118, 127)
 MARROW, ARCH = 130, 160  # + number of the vertebra from the top, below 30
 ANNULUS, NUCLEUS = 190, 215  # + number of the vertebra above, below 25
+SACRAL_DISC = 245
+"""What is left of the discs within the sacrum; another one for the next below."""
 BODY_RIM, ARCH_RIM, SACRUM_RIM, BONE_RIM = 250, 251, 252, 253
 COUNT = 256
 
@@ -29,7 +31,7 @@ METAL, CEMENT, CAGE, LESION = 1, 2, 3, 4
 def class_table() -> NDArray[np.uint8]:
     """(COUNT,) tissue -> class."""
     table = np.full(COUNT, Class.BACKGROUND, np.uint8)
-    table[[SACRUM, SACRUM_RIM]] = Class.SACRUM
+    table[[SACRUM, SACRUM_RIM, SACRAL_DISC, SACRAL_DISC + 1]] = Class.SACRUM
     table[[CSF, ROOTS, DURA]] = Class.CANAL
     table[CORD] = Class.CORD
     table[MARROW:MARROW + 30] = Class.MARROW
@@ -37,5 +39,5 @@ def class_table() -> NDArray[np.uint8]:
     table[BODY_RIM] = Class.RIM
     table[ARCH:ARCH + 30] = Class.ARCH
     table[ARCH_RIM] = Class.ARCH
-    table[ANNULUS:NUCLEUS + 30] = Class.DISC
+    table[ANNULUS:SACRAL_DISC] = Class.DISC
     return table
