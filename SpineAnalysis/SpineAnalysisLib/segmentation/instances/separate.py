@@ -34,6 +34,11 @@ LUMBAR_MM3 = 12_000.0
 """From here on a body is no cervical one."""
 _MOST_SACRAL = 2
 """Bodies of the sacrum that may look like vertebrae."""
+_WINGS, _REMNANT = 0.6, 0.25
+"""Sacrum beside a body, in volumes of the body, and disc below it, in volumes of the one above, from which on and up to
+which the body is the sacrum's.  In 55 anatomies of the training, wings had 0.72 volumes of the first sacral body or
+more; beside the last lumbar one lay less than 0.5 in nine of ten, 0.99 at most.  Of discs on the sacrum 95 % had 0.29
+of the one above or more; the thickest remnant that is drawn there has 0.2."""
 ROOM_MM = 25.0
 """Of scan below a body, in which a disc would show."""
 CRUMB = 0.02
@@ -125,10 +130,10 @@ def _below_sacrum(field: Field, classes: NDArray[np.uint8]) -> Mask:
 
 
 def _beside_sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> int:
-    """How many of the lowest bodies are the sacrum's: beside those, along the spine, there is more sacrum than body.
+    """How many of the lowest bodies are the sacrum's: those have its wings beside them, and no real disc below.
 
-    The wings of the sacrum begin at the height of its first body, and are larger.  Where the scan ends in it, that body
-    looks much like one more vertebra to a network that sees a slice at a time; the slices at the sides know better.
+    The wings of the sacrum begin at the height of its first body.  Where the scan ends in it, that body looks much like
+    one more vertebra to a network that sees a slice at a time; the slices at the sides know better.
     """
     sacrum = field.places(np.argwhere(classes == Class.SACRUM))
     if len(sacrum) * field.spacing.prod() < SACRUM_MM3:
@@ -138,7 +143,9 @@ def _beside_sacrum(field: Field, classes: NDArray[np.uint8], pieces: Pieces) -> 
         down = pieces.centers[number - 1] - pieces.centers[number - 2]
         body = field.places(np.argwhere(pieces.bodies == number)) @ down
         top, end = np.quantile(body, (0.05, 0.95))
-        if np.count_nonzero((sacrum @ down > top) & (sacrum @ down < end)) <= len(body):
+        wings = np.count_nonzero((sacrum @ down > top) & (sacrum @ down < end)) / len(body)
+        discs = [np.count_nonzero(pieces.discs == n) for n in (number + 1, number)]
+        if wings < _WINGS or discs[0] > _REMNANT * discs[1]:
             return count
     return min(_MOST_SACRAL, pieces.count - 1)
 
