@@ -213,6 +213,21 @@ def test_a_scan_that_ends_in_the_sacrum(lumbar: LabelMap, classes: NDArray[np.ui
                 ) > 0.9
 
 
+def test_wings_beside_a_vertebra_with_a_disc_below_do_not_make_it_sacral(lumbar: LabelMap,
+                                                                         classes: NDArray[np.uint8]) -> None:
+    """A steep last lumbar vertebra lies between the wings."""
+    body = mask_of(lumbar, Kind.BODY, Level.L5)
+    taken, (low, high) = classes.copy(), np.quantile(np.argwhere(body)[:, 1], (0.2, 1.0)).astype(int)
+    beside = near(body, lumbar, 22.0) & (classes == Class.BACKGROUND)
+    beside[:, :low] = beside[:, high:] = False
+    beside[:, :, :int(np.argwhere(body)[:, 2].mean())] = False
+    taken[beside] = Class.SACRUM
+    assert np.count_nonzero(beside) > 0.6 * np.count_nonzero(body)
+    found = separate(field_of(taken, lumbar))
+    check_bodies(found, lumbar, least=0.9)
+    assert found.sacrum
+
+
 def test_an_unsure_body_is_named(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
     field = field_of(classes, lumbar)
     body = mask_of(lumbar, Kind.BODY, Level.L2)
