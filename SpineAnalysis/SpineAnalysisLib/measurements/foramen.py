@@ -32,6 +32,8 @@ OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
 RECESS_SHARE = (0.5, 1.0)
 """Standard uncertainty of a recess's place to the side and up, in voxels."""
+VAGUE_MM = 3.0
+"""A recess that is known no better than this, the limit of stenosis itself, is not graded."""
 PLACE_MM = 0.5
 """Standard uncertainty of the height at which a width is taken; it matters where walls slope."""
 SACRAL_PEDICLE_MM, SACRAL_WIDER_MM = np.array([0.0, -3.0, -9.0]), (-1.0, 4.0)
@@ -203,8 +205,9 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
     estimated = PEDICLE_ESTIMATED in foramen.flags  # too uncertain for a grade
 
     def record(key: str, value: float, unit: str, spread: float, geometry: Geometry) -> Measurement:
+        vague = key == "lateral_recess_depth" and spread > VAGUE_MM
         return graded(key, segment, value, unit, spread, foramen.flags, geometry, settings, side,
-                      apply_cutoffs=not estimated)
+                      apply_cutoffs=not estimated and not vague)
 
     placed = ESTIMATED_MM if estimated else 0.0
     drawn = float(np.linalg.norm([BORDER_SHARE * up, PLANE_SHARE["height"] * across, placed]))
