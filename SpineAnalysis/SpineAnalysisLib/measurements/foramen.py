@@ -30,7 +30,7 @@ ESTIMATED_MM = 1.0
 """The same where the lower pedicle's place was estimated."""
 OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
-RECESS_SHARE = (0.5, 1.0)
+RECESS_SHARE = 0.5
 """Standard uncertainty of a recess's place to the side and up, in voxels."""
 VAGUE_MM = 3.0
 """A recess that is known no better than this, the limit of stenosis itself, is not graded."""
@@ -140,7 +140,7 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
 
 def _recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, sign: int
             ) -> tuple[Recess | None, float]:
-    """A recess, and how uncertain its depth is as its place is: a voxel up or down, half of one to the side.
+    """A recess, and how uncertain its depth is as its place is, half a voxel up or down and to the side.
 
     Where an articular process is met in one place and missed in the next, that is most of the uncertainty.
     """
@@ -149,8 +149,9 @@ def _recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, s
         return None, 0.0
     steps = np.linalg.norm(frame.axes @ walls.mask.ijk_to_ras[:3, :3], axis=1)
     off = np.zeros(2)
-    for i, move in enumerate((RECESS_SHARE[0] * steps[0] * frame.right, RECESS_SHARE[1] * steps[2] * frame.superior)):
-        others = [recess(walls, frame, canal + way * move, border + way * move, sign) for way in (-1.0, 1.0)]
+    for i, move in enumerate((steps[0] * frame.right, steps[2] * frame.superior)):
+        others = [recess(walls, frame, canal + way * move, border + way * move, sign)
+                  for way in (-RECESS_SHARE, RECESS_SHARE)]
         off[i] = max(found.depth / 2.0 if other is None else abs(other.depth - found.depth) for other in others)
     return found, float(np.linalg.norm(off))
 
