@@ -132,6 +132,18 @@ def test_clicks_lead_to_a_table(done):
     assert done.ui.runButton.text == "Label and measure"
 
 
+def test_diameters_are_told_from_the_areas_in_their_column(done):
+    row = [text[0] for text in done.texts(done.ui.overviewTable)].index("L4-L5")
+    _, area = record(done, "canal_area", "L4-L5")
+    _, across = record(done, "canal_ap_diameter", "L4-L5")
+    shown = done.texts(done.ui.overviewTable)[row][1]
+    worst = max((area, across), key=lambda each: each.severity)
+    assert shown == (f"{area.value:.0f}" if worst is area else f"Ø {across.value:.1f}")
+    diameters = [text[1] for text in done.texts(done.ui.overviewTable) if text[1] and float(text[1].strip("Ø ")) < 20]
+    assert diameters
+    assert all(text.startswith("Ø ") for text in diameters)
+
+
 def test_the_spine_views_come_and_go(done):
     manager = slicer.app.layoutManager()
     assert manager.layout == 27131

@@ -162,7 +162,7 @@ def _summary_cell(found: list[tuple[int, Measurement]], keys: list[str]) -> Cell
     definition = definitions()[record.key]
     side = "" if record.side is None else f"{record.side[0].upper()} "
     tip = f"{definition.title}: {side}{said(record, definition)}\n{explained(record, definition)}"
-    return Cell(side + said_shortly(record, definition), tip, record.severity, index)
+    return Cell(side + said_shortly(record, definition, definitions()[keys[0]].unit), tip, record.severity, index)
 
 
 def _detail(index: int, record: Measurement) -> list[Cell]:

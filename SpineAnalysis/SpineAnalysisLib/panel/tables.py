@@ -82,13 +82,17 @@ def said(record: Measurement, definition: Definition) -> str:
     return number(record.value, definition.decimals) + ("" if not unit else unit if unit in "°%" else f" {unit}")
 
 
-def said_shortly(record: Measurement, definition: Definition) -> str:
-    """A value for a narrow column: three digits, and no unit of lengths and areas."""
+def said_shortly(record: Measurement, definition: Definition, usual_unit: str) -> str:
+    """A value for a narrow column: three digits, and no unit of lengths and areas; diameters among areas have a sign.
+
+    :param usual_unit: of the column.
+    """
     if record.value is None or record.word:
         return said(record, definition)
     unit = pretty_unit(record.unit)
     digits = 0 if abs(record.value) >= _LONG else definition.decimals
-    return number(record.value, digits) + (unit if unit in ("°", "%") else "")
+    sign = "Ø " if (record.unit, usual_unit) == ("mm", "mm2") else ""
+    return sign + number(record.value, digits) + (unit if unit in ("°", "%") else "")
 
 
 def said_with_spread(record: Measurement, definition: Definition) -> str:
