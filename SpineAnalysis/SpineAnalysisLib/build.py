@@ -77,19 +77,20 @@ def build_spine(labels: LabelMap, image: Volume | None = None, contrast: Contras
     cord = measure_tube(cord_filled, centerline, directions) if cord_filled is not None else None
     step(progress, 1.0, "Spine modeled")
     resolution = resolution_of(labels, image, np.array([v.frame.origin for v in vertebrae]))
-    notes += _interpolated(labels, resolution)
+    notes += _finer_than_shown(labels, resolution)
     canal, cord = (tube and replace(tube, resolution=resolution) for tube in (canal, cord))
     return Spine(labels, vertebrae, motion, centerline, canal, cord, image, contrast,
                  provisional=provisional, notes=notes)
 
 
-def _interpolated(labels: LabelMap, resolution: FloatArray) -> tuple[str, ...]:
+def _finer_than_shown(labels: LabelMap, resolution: FloatArray) -> tuple[str, ...]:
+    """A note where the segmentation's voxels are finer than what the scan shows, whether it was interpolated or not."""
     measured = np.linalg.norm(resolution, axis=0)
     coarsest = int((measured / labels.spacing).argmax())
     if measured[coarsest] < CLEAR_RATIO * labels.spacing[coarsest]:
         return ()
-    return (f"The scan shows details of about {measured[coarsest]:.1f} mm where voxels are "
-            f"{labels.spacing[coarsest]:.1f} mm: its slices were interpolated, and uncertainties allow for it.",)
+    return (f"The scan shows details of about {measured[coarsest]:.1f} mm where the segmentation's voxels are "
+            f"{labels.spacing[coarsest]:.1f} mm; uncertainties allow for it.",)
 
 
 def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, ...]]) -> FloatArray:

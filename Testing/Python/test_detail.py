@@ -9,6 +9,7 @@ from scipy.ndimage import zoom
 
 from SpineAnalysisLib.analysis import Analysis, analyze
 from SpineAnalysisLib.anatomy import Level
+from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.geometry.detail import measured_spacing, resolution_of
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec
 from SpineAnalysisLib.reading.image import read_image
@@ -78,6 +79,12 @@ def test_labels_on_a_finer_grid_know_no_more_than_their_scan(phantom: Phantom) -
     np.testing.assert_allclose(np.linalg.norm(steps, axis=0), [1.0, 1.0, 4.0], rtol=1e-6)
 
 
+def test_finer_labels_of_a_thick_scan_are_told(phantom: Phantom) -> None:
+    image, labels = phantom.image(phantom.grid((4.0, 1.0, 1.0)), "T2"), phantom.labels(phantom.grid(1.0))
+    assert any("details of about 4.0 mm" in note for note in build_spine(labels, image).notes)
+    assert not any("details of about" in note for note in build_spine(labels).notes)
+
+
 @pytest.fixture(scope="module")
 def analyses(phantom: Phantom) -> tuple[Analysis, Analysis]:
     """Labels drawn on measured voxels, and the same on slices of 6 mm that were interpolated."""
@@ -89,7 +96,7 @@ def analyses(phantom: Phantom) -> tuple[Analysis, Analysis]:
 
 def test_interpolated_slices_widen_uncertainties_and_name_no_herniation(analyses: tuple[Analysis, Analysis]) -> None:
     clear, blurred = analyses
-    note = "its slices were interpolated"
+    note = "The scan shows details of about"
     assert not any(note in doubt for doubt in clear.doubts)
     assert any(note in doubt for doubt in blurred.doubts)
     for key in ("canal_transverse_diameter", "canal_area", "vertebral_rotation"):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ..geometry.frames import unit
 from ..volume import LabelMap
-from .priors import NAMES
+from .priors import NAMES, normal
 
 FloatArray = NDArray[np.floating]
 
@@ -77,6 +77,5 @@ def likelihood(ratio: float) -> FloatArray:
 
 
 def _mixed(value: float, *parts: tuple[float, tuple[float, float]]) -> float:
-    fits = sum(share * np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2.0 * np.pi))
-               for share, (mean, spread) in parts)
-    return float((1.0 - _MISDRAWN) * fits + _MISDRAWN / _ANY)
+    fits = sum(share * normal(value, *usual) for share, usual in parts)
+    return (1.0 - _MISDRAWN) * fits + _MISDRAWN / _ANY

@@ -16,7 +16,7 @@ from ..anatomy import Kind, Level
 from ..geometry.endplates import Surfaces, bisector, body_surfaces
 from ..geometry.frames import Frame, Plane, unit
 from ..volume import LabelMap, bounding_box
-from .priors import NAMES
+from .priors import NAMES, normal
 
 FloatArray = NDArray[np.floating]
 
@@ -167,9 +167,9 @@ def _slope_density(slope: float, name: str) -> float:
     """Per degree."""
     usual = {"S1": _SACRAL, "L5": _LAST, "L4 on sacrum": _LAST, "L6": _LAST, "L4": _ABOVE_LAST,
              "L5 above L6": _ABOVE_LAST}.get(name, _HIGHER)
-    fits = _normal(slope, *usual)
+    fits = normal(slope, *usual)
     if name == "L6":
-        fits = (1.0 - _FREE_SACRAL) * fits + _FREE_SACRAL * _normal(slope, *_SACRAL)
+        fits = (1.0 - _FREE_SACRAL) * fits + _FREE_SACRAL * normal(slope, *_SACRAL)
     return (1.0 - _MISDRAWN) * fits + _MISDRAWN / _ANY_SLOPE_DEG
 
 
@@ -179,11 +179,7 @@ def _disc_density(share: float, sacral: bool) -> float:
     if share < _OVERSEEN:
         return none / _OVERSEEN
     between = short / (_TAPERED - _OVERSEEN) if share < _TAPERED else 0.0
-    return between + (1.0 - none - short) * _normal(share, *_DEEP) + _MISDRAWN
-
-
-def _normal(value: float, mean: float, spread: float) -> float:
-    return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2.0 * np.pi)))
+    return between + (1.0 - none - short) * normal(share, *_DEEP) + _MISDRAWN
 
 
 def sacral_evidence(seen: Looks) -> float:

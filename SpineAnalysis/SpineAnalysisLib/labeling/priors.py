@@ -158,3 +158,8 @@ def presence(steps: FloatArray) -> FloatArray:
     for _ in Level:
         share = first + share @ steps
     return np.asarray(share)
+
+
+def normal(value: float, mean: float, spread: float) -> float:
+    """The normal density."""
+    return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2.0 * np.pi)))

@@ -30,7 +30,6 @@ def led_by_axial(spine: Spine, records: Sequence[Measurement], settings: Mapping
     :param records: of the canal, by the segmentation.
     """
     readings, notes = axial_readings(spine)
-    assert spine.canal is not None or not readings
     by_place: dict[Segment, list[Reading]] = {}
     for reading in sorted(readings, key=lambda each: (-each.covered, each.uncertainty("area"))):
         by_place.setdefault(reading.motion.segment, []).append(reading)
