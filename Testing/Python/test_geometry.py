@@ -198,6 +198,18 @@ def test_principal_curve_of_a_wide_tube_does_not_swing() -> None:
     assert np.abs(np.hypot(inner[:, 1] + 50.0, inner[:, 2]) - 50.0).max() < 1.0
 
 
+def test_principal_curve_of_a_tube_that_opens_into_the_skull() -> None:
+    """A canal of 500 mm whose upper end flares into a cistern of 50 mm: nothing of it may come back as a wave."""
+    place = np.stack(np.meshgrid(np.arange(-26.0, 27.0), np.arange(-26.0, 27.0), np.arange(-250.0, 251.0, 2.0),
+                                 indexing="ij"), axis=-1).reshape(-1, 3)
+    flare = np.maximum(place[:, 2] - 220.0, 0.0) * 0.6  # mm, half as much to the sides as to the front
+    within = np.hypot(place[:, 0] / (12.0 + flare / 2.0), (place[:, 1] - flare / 2.0) / (7.0 + flare)) < 1.0
+    curve = principal_curve(place[within], -UP, 2.0)
+    assert 480.0 < curve.length < 560.0
+    inner = curve.position(curve.project(np.array([[0.0, 0.0, z] for z in np.arange(-240.0, 180.0, 5.0)])))
+    assert np.hypot(inner[:, 0], inner[:, 1]).max() < 1.0
+
+
 # --- endplates
 
 def tilted_body(top: Plane, bottom: Plane, spacing: float, rotation: NDArray, spur: float = 0.0) -> Volume:

@@ -119,8 +119,8 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
     """
     along = points @ np.asarray(direction, float)
     curve = fit_curve(_bin_means(points, along, 3.0 * bin_mm)[0])
-    s = curve.project(points)
     for _ in range(iterations):
+        s = curve.project(points)  # anew: where a curve begins moves with every fit
         axes, width = _widest(points - curve.position(s), s)
         turned = points @ axes.T
         counted = min(1.0, (WIDE_MM / width)**8)
