@@ -101,8 +101,8 @@ def _down(labels: LabelMap, bones: list[Bone], windows: dict[int, tuple[slice, .
                   for v, s in labels.structures.items()
                   if v in windows and s.level is not None and s.kind in (Kind.CORD, Kind.BODY, Kind.VERTEBRA)}
     if len(places) < 2:
-        raise InputError("The segmentation holds only one vertebra; at least two are needed to know the spine's "
-                         "direction and levels." if places else
+        raise InputError("There is only one vertebra here; at least two are needed to know the spine's direction and "
+                         "levels, so choose a longer scan or segmentation." if places else
                          "The segmentation holds no vertebra; pass one with at least two labeled vertebrae.")
     return unit(places[max(places)] - places[min(places)])
 

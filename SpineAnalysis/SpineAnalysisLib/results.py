@@ -24,7 +24,7 @@ MEASUREMENTS = "measurements.json"
 """Every results folder has it; a folder without it is not ours to replace."""
 
 _COLUMNS = ("key", "title", "level", "side", "value", "word", "unit", "uncertainty", "quality", "flags", "scan",
-            "grade", "cutoff", "source")
+            "grade", "cutoff", "source", "led_by")
 _PACKAGES = ("numpy", "scipy", "SimpleITK", "vtk", "slicer-core")
 
 
@@ -91,8 +91,9 @@ def write_measurements(analysis: Analysis, folder: Path) -> None:
 
 
 def write_table(measurements: Iterable[Measurement], path: Path) -> None:
-    """All records as one CSV file."""
-    _write_csv(path, _COLUMNS, [_row(m) for m in measurements])
+    """All records as one CSV file, each followed by what other scans of the visit say, whose ``led_by`` is its scan."""
+    _write_csv(path, _COLUMNS, [_row(each, led_by) for m in measurements
+                                for each, led_by in ((m, None), *((other, m.scan) for other in m.others))])
 
 
 def versions() -> dict[str, str]:
@@ -127,9 +128,9 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
-def _row(measurement: Measurement) -> list[Any]:
+def _row(measurement: Measurement, led_by: str | None) -> list[Any]:
     record = {**measurement.as_dict(), "title": definitions()[measurement.key].title,
-              "flags": "; ".join(measurement.flags)}
+              "flags": "; ".join(measurement.flags), "led_by": led_by}
     grade = measurement.grade
     record |= grade.as_dict() | {"grade": grade.label} if grade else {}
     return [record.get(column) for column in _COLUMNS]

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from SpineAnalysisLib.anatomy import CanalMeaning, Kind, Level, Structure
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.geometry.frames import angle_deg, reject
+from SpineAnalysisLib.labeling.variants import unusual
 from SpineAnalysisLib.measurements import canal
 from SpineAnalysisLib.measurements.flags import AP_CUTOFF
 from SpineAnalysisLib.phantoms import Phantom, SpineSpec, preset
@@ -251,6 +252,7 @@ def test_cord_labeled_by_levels() -> None:
     assert spine.canal is None
     assert spine.cord is not None
     assert all({"vertebra_from_cord_label", "orientation_from_scanner"} <= set(v.flags) for v in spine.vertebrae)
+    assert unusual(spine) == (), "labels of a cord that touch are no fused vertebrae"
     for joint, motion in zip(phantom.chain.joints, spine.segments, strict=True):
         assert motion.canal_s is not None
         i = spine.cord.nearest(motion.canal_s)

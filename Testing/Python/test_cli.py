@@ -121,7 +121,7 @@ def test_tables_say_what_the_records_say(whole_run: Path) -> None:
     with (whole_run / "measurements.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["key", "title", "level", "side", "value", "word", "unit", "uncertainty", "quality",
-                             "flags", "scan", "grade", "cutoff", "source"]
+                             "flags", "scan", "grade", "cutoff", "source", "led_by"]
     assert [(r["key"], r["level"] or "", r["value"]) for r in records] == [
         (r["key"], r["level"], float(r["value"]) if r["value"] else None) for r in rows]
     graded = [(row, record["grade"]) for row, record in zip(rows, records, strict=True) if record["grade"]]

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom
@@ -22,11 +23,12 @@ from SpineAnalysisLib.phantoms import Phantom, SpineSpec
 from SpineAnalysisLib.progress import Progress
 from SpineAnalysisLib.reading.dicom import series_files
 from SpineAnalysisLib.reading.image import read_image
+from SpineAnalysisLib.report.dicom.documents import key_images
 from SpineAnalysisLib.report.dicom.measurements import concept
 from SpineAnalysisLib.report.dicom.segmentation import segmentation, segmented_values
 from SpineAnalysisLib.report.dicom.source import PRIVATE_SCHEME, RAS_TO_LPS, Source
 from SpineAnalysisLib.report.dicom.write import write_dicom
-from SpineAnalysisLib.report.html import write_report
+from SpineAnalysisLib.report.html import key_pictures, write_report
 from SpineAnalysisLib.results import write_measurements
 from SpineAnalysisLib.terminology import structure_from_codes
 from SpineAnalysisLib.volume import LabelMap, Volume
@@ -247,6 +249,12 @@ def test_key_images_show_the_spine(written: Path) -> None:
     assert pixels.std() > 10
     assert list(image.PatientOrientation) == ["P", "F"]
     assert image.BurnedInAnnotation == "NO"
+
+
+def test_key_images_of_planes_between_two_axes_say_so(analysis: Analysis, source: Source) -> None:
+    (_title, whole), *_ = key_pictures(analysis)
+    (image,) = key_images([("oblique", replace(whole, orientation=("LP", "PI")))], source)
+    assert list(image.PatientOrientation) == ["LP", "PF"]
 
 
 def test_own_codes_name_their_scheme(written: Path) -> None:

@@ -13,6 +13,7 @@ from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.findings import explain, level_findings, sentences, symptom_of
 from SpineAnalysisLib.measurements.record import Grade, Measurement, Severity
 from SpineAnalysisLib.phantoms import Phantom, preset
+from SpineAnalysisLib.report.cards import ranked as ranked_places
 from SpineAnalysisLib.report.html import render_report
 from SpineAnalysisLib.results import write_measurements
 
@@ -85,6 +86,39 @@ def test_levels_are_ranked_by_the_worst_and_then_by_all() -> None:
     ranked = level_findings([*mild, *double, *severe, STENOSIS])
     assert [str(each.level) for each in ranked] == ["L1", "L4-L5", "L5-S1", "L2-L3"]
     assert "Pfirrmann III" in ranked[2].sentence
+
+
+def test_a_certain_stenosis_comes_before_a_borderline_one_and_a_disc_before_a_vertebra() -> None:
+    near = [replace(STENOSIS, level=L5_S1, flags=("near_cutoff",)),
+            record("pfirrmann_grade", L5_S1, 5.0, "1", severity=MODERATE, word="V")]
+    vertebra = record("canal_ap_diameter", Level.L3, 11.0, severity=MODERATE)
+    ranked = level_findings([vertebra, *near, STENOSIS])
+    assert [each.level for each in ranked] == [L4_L5, Level.L3, L5_S1]
+    assert ranked_places([vertebra, *near, STENOSIS]) == [L4_L5, Level.L3, L5_S1], "as the cards"
+
+
+def test_what_makes_a_stenosis_severe_is_said_first() -> None:
+    (found,) = level_findings([replace(STENOSIS, grades=(Grade("early stenosis", "100-130 mm2", "A 1985", MILD),)),
+                               record("canal_ap_diameter", L4_L5, 8.3, severity=SEVERE, label="absolute stenosis",
+                                      cutoff="< 10 mm")])
+    assert found.sentence.startswith("L4-L5: severe central stenosis, AP diameter 8.3 ± 0.4 mm (absolute stenosis")
+
+
+def test_the_scan_that_leads_is_named() -> None:
+    led = replace(STENOSIS, scan="T2 axial 3", others=(replace(STENOSIS, scan="T2 sagittal"),))
+    assert level_findings([led])[0].sentence.startswith("L4-L5: moderate central stenosis on T2 axial 3, area 82")
+
+
+def test_names_of_people_keep_their_capital() -> None:
+    (found,) = level_findings([record("torg_pavlov_ratio", Level.C4, 0.6, "1", severity=MILD, label="stenosis")])
+    assert found.sentence.startswith("C4: Torg-Pavlov ratio 0.60")
+
+
+def test_a_disc_beside_the_canal_takes_no_share_of_it() -> None:
+    taken = record("herniation_canal_fraction", L4_L5, 14.0, "%", severity=MILD, label="mild")
+    for zone, said in (("foraminal", False), ("subarticular", True)):
+        (found,) = level_findings([*herniation(L4_L5, "protrusion", "right", zone), taken])
+        assert ("of the canal" in found.sentence) is said
 
 
 def test_near_a_cutoff_is_said() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..anatomy import Level, Segment, successors
+from ..anatomy import Level, Region, Segment, successors
 from ..labeling.variants import unusual
 from ..measurements.record import Measurement, Severity
 from ..spine import Spine
@@ -41,14 +41,16 @@ class LevelFinding:
 
 
 def level_findings(measurements: Sequence[Measurement]) -> tuple[LevelFinding, ...]:
-    """Every level with something abnormal, ranked: by its worst finding, then by all of them, then head to foot."""
+    """Every level with something abnormal, the worst first: by its worst finding, which counts less where it is
+    borderline or a vertebra's instead of a disc's, then by all of them, then head to foot."""
     at: dict[Level | Segment, list[Measurement]] = {}
     for record in measurements:
         if record.level is not None:
             at.setdefault(record.level, []).append(record)
     found = [LevelFinding(level, tuple(said)) for level, records in at.items()
              if (said := phrases(records, measurements))]
-    return tuple(sorted(found, key=lambda f: (-f.severity, -sum(p.severity for p in f.phrases), place_of(f.level))))
+    return tuple(sorted(found, key=lambda f: (-f.severity, f.phrases[0].is_borderline, isinstance(f.level, Level),
+                                              -sum(p.severity for p in f.phrases), place_of(f.level))))
 
 
 def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, ...]:
@@ -77,8 +79,9 @@ def _summary(spine: Spine, found: Sequence[LevelFinding]) -> str:
 
 
 def _narrowest(measurements: Sequence[Measurement]) -> str:
-    areas = [m for m in measurements if m.key in ("canal_area", "cord_area") and m.value is not None
-             and isinstance(m.level, Segment)]
+    # Below the neck a cord is always smaller, and ends.
+    areas = [m for m in measurements if m.value is not None and isinstance(m.level, Segment)
+             and (m.key == "canal_area" or (m.key == "cord_area" and m.level.upper.region is Region.CERVICAL))]
     if not areas:
         return ""
     first = areas[0].key

@@ -19,6 +19,10 @@ RECESS_KEYS = ("lateral_recess_depth",)
 _UNITS = {"mm": " mm", "mm2": " mm²", "mm3": " mm³", "deg": "°", "%": " %", "1": "", "[hnsf'U]": " HU"}
 
 
+_BESIDE_CANAL = frozenset({"foraminal", "extraforaminal"})
+"""Zones from which a disc takes nothing of the canal worth a number."""
+
+
 @dataclass(frozen=True, eq=False)
 class Phrase:
     """One finding at one place.
@@ -30,6 +34,10 @@ class Phrase:
     severity: Severity
     records: tuple[Measurement, ...]
     side: Side | None = None
+
+    @property
+    def is_borderline(self) -> bool:
+        return bool(borderline(self.records))
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,7 @@ def value(record: Measurement, signed: bool = False) -> str:
 def title(key: str) -> str:
     """How people call a measurement within a sentence."""
     definition = definitions().get(key)
-    words = definition.title if definition else key.replace("_", " ")
-    return words if words[:2].isupper() else words[:1].lower() + words[1:]
+    return definition.noun if definition else key.replace("_", " ")
 
 
 def measured(record: Measurement, name: str = "") -> str:
@@ -125,10 +132,16 @@ def _abnormal(records: Records) -> list[Measurement]:
 def _stenosis(records: Records, _: Sequence[Measurement]) -> str:
     if not all(isinstance(record.level, Segment) for record in records.values()):
         return ", ".join(f"{borderline([record])}{measured(record)}" for record in _abnormal(records))
-    bad = _abnormal(records)
+    bad = sorted(_abnormal(records), key=lambda record: -record.severity)  # first what makes it severe
     names = {"canal_area": "area", "canal_ap_diameter": "AP diameter"}
     said = ", ".join(measured(record, names[record.key]) for record in bad)
-    return f"{borderline(bad)}{WORDS[max(record.severity for record in bad)]} central stenosis, {said}"
+    return f"{borderline(bad)}{WORDS[bad[0].severity]} central stenosis{_led_by(bad)}, {said}"
+
+
+def _led_by(records: Sequence[Measurement]) -> str:
+    """The scan that leads where several of the visit show a place."""
+    scans = {record.scan for record in records if record.others}
+    return f" on {next(iter(scans))}" if len(scans) == 1 else ""
 
 
 def _herniation(records: Records, _: Sequence[Measurement]) -> str:
@@ -145,7 +158,7 @@ def _herniation(records: Records, _: Sequence[Measurement]) -> str:
     if "disc_bulge_depth" in records:
         parts.append(value(records["disc_bulge_depth"]))
     taken = records.get("herniation_canal_fraction")
-    if taken is not None:
+    if taken is not None and not _BESIDE_CANAL.intersection(words):
         grade = f" ({taken.grade.label})" if taken.grade else ""
         parts.append(f"{value(taken)} of the canal{grade}")
     return ", ".join(parts)

@@ -30,6 +30,8 @@ _JOINT_MM2 = 50.0
 """Of touching surface from which on it is a joint or a bridge; single voxels of labels touch anywhere."""
 _FUSED_MM = 0.5
 """Between facing endplates, under which there is no disc space."""
+_FROM_CORD = "vertebra_from_cord_label"
+"""Flag of a vertebra without bone, whose endplates lie where the cord's labels meet."""
 _IN_WORDS = {3: "Three", 4: "Four", 6: "Six", 7: "Seven"}
 
 
@@ -158,6 +160,7 @@ def _height(vertebra: Vertebra, points: FloatArray) -> float:
 
 
 def _fused(spine: Spine) -> Iterable[str]:
-    fused = [str(m.segment) for m in spine.segments if m.height_mm < _FUSED_MM]
+    bony = {v.level for v in spine.vertebrae if _FROM_CORD not in v.flags}
+    fused = [str(m.segment) for m in spine.segments if m.height_mm < _FUSED_MM and m.segment.upper in bony]
     if fused:
         yield f"No disc space at {', '.join(fused)}: fused vertebrae, or a disc that is gone."

@@ -44,6 +44,9 @@ PARTS: Mapping[str, Coded] = {"anterior": ("SCT", "255549009", "Anterior"), "mid
                               "posterior": ("SCT", "255551008", "Posterior")}
 
 
+_PEOPLE = ("Cobb", "Modic", "Pfirrmann", "Torg-Pavlov")
+
+
 @dataclass(frozen=True)
 class Definition:
     """What a measurement is.
@@ -68,6 +71,12 @@ class Definition:
     decimals: int = 1
     draw: bool = False
     words: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """The title within a sentence: names of people and abbreviations keep their capital."""
+        named = self.title.startswith(_PEOPLE) or self.title[:2].isupper()
+        return self.title if named else self.title[:1].lower() + self.title[1:]
 
 
 @dataclass(frozen=True)

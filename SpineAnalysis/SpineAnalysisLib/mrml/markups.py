@@ -124,7 +124,7 @@ def add_measurement(folder: ResultFolder, what: Drawn, definition: Definition, s
     """One record as a locked line, curve or point that says its value."""
     record, geometry, visible = what
     where = " ".join(str(part) for part in (record.level, record.side) if part is not None)
-    title = definition.title[:1].lower() + definition.title[1:] if where else definition.title
+    title = definition.noun if where else definition.title
     node = folder.add(_CLASSES[geometry.type], f"{where} {title}".strip(), "measurement", subfolder)
     with slicer.util.NodeModify(node):
         slicer.util.updateMarkupsControlPointsFromArray(node, _points(geometry))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..analysis import Analysis
 from ..anatomy import Level, Segment
+from ..findings import level_findings
 from ..measurements import registry
 from ..measurements.record import Measurement, Severity
 from .curvatures import is_curve
@@ -71,11 +72,14 @@ def level_severities(measurements: Sequence[Measurement]) -> dict[Level | Segmen
 
 
 def ranked(measurements: Sequence[Measurement]) -> list[Place]:
-    """Levels with something measured, the worst first, then head to foot; ranges are not among them."""
-    places = {m.level for m in measurements if m.level is None or level_group(m.level) != "ranges"}
-    severities = {place: [m.severity for m in measurements if m.level == place] for place in places}
-    return sorted(places, key=lambda place: (-max(severities[place]), isinstance(place, Level),
-                                             -sum(severities[place]), level_order(place)))
+    """Levels with something measured, in the findings' order, then head to foot; ranges are not among them."""
+    worst: dict[Place, Severity] = {}
+    for m in measurements:
+        if m.level is None or level_group(m.level) != "ranges":
+            worst[m.level] = max(m.severity, worst.get(m.level, Severity.NORMAL))
+    order = {finding.level: rank for rank, finding in enumerate(level_findings(measurements))}
+    return sorted(worst, key=lambda place: (order.get(place, len(order)) if place is not None else len(order),
+                                            -worst[place], level_order(place)))
 
 
 def cards_of(analysis: Analysis, references: References) -> tuple[list[Card], list[Card], Footnotes]:

@@ -103,7 +103,7 @@ def key_pictures(analysis: Analysis) -> list[tuple[str, Picture]]:
               for made in section_pictures(spine, section, registry.definitions())[:1])]
 
 
-_ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}
+_ALIGNED = {"reference": "", "same frame": ", of the same session", "registered": ", registered"}
 
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:

@@ -37,7 +37,6 @@ _NAME_INSET_MM = 5.0
 _AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 _SECOND_LETTER = 0.34
 """Sine (of 20 degrees) from which on a direction is named by two sides of the patient."""
-_ALIGNED = {"reference": "", "same frame": ", in the scanner's frame", "registered": ", registered"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +210,8 @@ def _scan_named(scan: Scan | None, window_HU: tuple[float, float]) -> str:
     if scan is None:
         return "No scan shows this plane; drawn from the labels."
     window = f", {window_HU[0]:.0f} to {window_HU[1]:.0f} HU".replace("-", "−") if scan.contrast == "CT" else ""
-    return f"On {scan.name}{_ALIGNED[scan.alignment]}{window}."
+    moved = ", registered" if scan.alignment == "registered" else ""
+    return f"On {scan.name}{moved}{window}."
 
 
 def _alt(spine: Spine, section: Section, definitions: Mapping[str, Definition], scanned: bool) -> str:

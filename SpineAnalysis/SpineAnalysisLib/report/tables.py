@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..anatomy import Level, Segment, Side, successors
 from ..measurements.record import Grade, Measurement, Quality, Severity
 from ..measurements.registry import Definition, Family
-from .wording import flag_text, number, pretty_text, pretty_unit
+from .wording import clause, flag_text, number, pretty_text, pretty_unit
 
 MAX_COLUMNS = 7
 QUALITY_MARKS = {Quality.GOOD: "", Quality.LIMITED: "†", Quality.POOR: "‡"}
@@ -60,7 +60,7 @@ class Footnotes:
         """What holds for all values, as a sentence; empty when nothing does."""
         quality = next(iter(self._qualities)) if len(self._qualities) == 1 else Quality.GOOD
         parts = [f"{quality} quality"] if quality is not Quality.GOOD else []
-        parts += [text[:1].lower() + text[1:] for text in map(flag_text, self._common)]
+        parts += map(clause, self._common)
         return f"All values: {'; '.join(parts)}." if parts else ""
 
     def listed(self) -> list[tuple[str, str]]:

@@ -36,7 +36,12 @@ def quantity(value: float, decimals: int, unit: str) -> str:
     return number(value, decimals) + ("" if not printed else printed if printed in "°%" else f" {printed}")
 
 
+def clause(flag: str) -> str:
+    """A flag within a sentence."""
+    return pretty_text(meaning(flag) if flag in FLAGS else flag.replace("_", " "))
+
+
 def flag_text(flag: str) -> str:
     """A flag as a footnote."""
-    text = meaning(flag) if flag in FLAGS else flag.replace("_", " ")
-    return pretty_text(text[:1].upper() + text[1:])
+    text = clause(flag)
+    return text[:1].upper() + text[1:]

@@ -52,9 +52,10 @@ def key_images(shown: Iterable[tuple[str, Picture]], source: Source) -> "Iterato
     series = identity(3)
     for number, (title, picture) in enumerate(shown, start=1):
         names = series | {"sop_instance_uid": highdicom.UID(), "instance_number": number}
-        sides = tuple(_DICOM_LETTERS.get(side, side) for side in picture.orientation)
+        sides = ["".join(_DICOM_LETTERS.get(letter, letter) for letter in side) for side in picture.orientation]
         made = highdicom.sc.SCImage.from_ref_dataset(
             source.first, picture.pixels(), photometric_interpretation="RGB", bits_allocated=8,
-            coordinate_system="PATIENT", patient_orientation=sides, **names)
+            coordinate_system="PATIENT", patient_orientation=tuple(side[0] for side in sides), **names)
+        made.PatientOrientation = sides  # highdicom knows no planes between two axes
         made.SeriesDescription, made.ImageComments, made.BurnedInAnnotation = f"{PRODUCT}: pictures", title, "NO"
         yield made
