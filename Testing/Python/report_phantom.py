@@ -112,6 +112,7 @@ FAMILY = Family("canal", "Spinal canal", (AREA, AP, DEPTH_LEFT), lambda *_: Fami
 def one_family() -> Iterator[None]:
     """The registry as if this family were the only one."""
     with pytest.MonkeyPatch.context() as patch:
+        registry.definitions()  # or else those of this family alone would be cached for the tests to come
         patch.setattr(registry, "families", lambda: (FAMILY,))
         patch.setattr(registry, "definitions", lambda: {d.key: d for d in FAMILY.definitions})
         yield
