@@ -15,7 +15,7 @@ from SpineAnalysisLib.schemes import own_value
 from SpineAnalysisLib.schemes.apply import own_structures
 from SpineAnalysisLib.segmentation.hints import Hint, HintKind, hints_from_labels
 from SpineAnalysisLib.segmentation.instances.boundaries import borders, corrected
-from SpineAnalysisLib.segmentation.instances.field import beside_canal, one_spine
+from SpineAnalysisLib.segmentation.instances.field import Field, beside_canal, one_spine, without_dark_band
 from SpineAnalysisLib.segmentation.instances.separate import LARGE_SACRUM_MM3, Separated, separate
 from SpineAnalysisLib.segmentation.network.classes import BODY, Class
 from SpineAnalysisLib.volume import LabelMap
@@ -362,3 +362,28 @@ def test_bodies_hold_marrow_and_rim(lumbar: LabelMap, classes: NDArray[np.uint8]
     field = field_of(classes, lumbar, blur_mm=0.6, noise=0.0)
     assert np.mean(field.classes() == classes) > 0.98
     assert set(np.unique(field.classes()[mask_of(lumbar, Kind.BODY, Level.L4)])) >= set(map(int, BODY))
+
+
+def test_a_body_that_is_hardly_seen_above_the_last_one_is_none(lumbar: LabelMap, classes: NDArray[np.uint8]) -> None:
+    """Where a spine ends in fat, the network expects one more body, half-heartedly and with no disc below it."""
+    guess = mask_of(lumbar, Kind.BODY, Level.L1) | mask_of(lumbar, Kind.DISC, Level.L1)
+    field = field_of(np.where(guess, Class.MARROW, classes), lumbar)
+    assert separate(field).levels == LUMBAR, "fused vertebrae have no disc either"
+    values = field.values.copy()
+    taken = (0.35 * values[Class.MARROW] * guess).astype(np.uint8)
+    values[Class.MARROW] -= taken
+    values[Class.BACKGROUND] += taken
+    check_bodies(separate(replace(field, values=values)), lumbar, LUMBAR[1:], 0.9)  # some of the guess stays on L2
+
+
+@pytest.mark.parametrize(("outside", "bone"), [(Class.DISC, 2), (Class.BACKGROUND, 2), (Class.CANAL, 4)])
+def test_half_of_a_dark_band_is_bone(outside: Class, bone: int) -> None:
+    """Ten voxels of marrow, a rim of four, and ten of what lies outside, a little blurred."""
+    kinds = np.repeat([Class.MARROW, Class.RIM, outside], (10, 4, 10))
+    values = np.stack([ndimage.gaussian_filter1d(np.where(kinds == kind, 255.0, 0.0), 0.8) for kind in Class])
+    line = np.broadcast_to(np.rint(values).astype(np.uint8)[:, None, :, None], (len(Class), 2, 24, 9))
+    field = Field(line, LabelMap(np.zeros((2, 24, 9), np.uint16), np.eye(4)))
+    found = without_dark_band(field).classes()[0, :, 4]
+    assert np.isin(field.classes()[0, :14, 4], BODY).all()
+    assert np.isin(found[:10 + bone], BODY).all()
+    assert (found[10 + bone:] == outside).all()

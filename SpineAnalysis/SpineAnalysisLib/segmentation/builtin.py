@@ -1,5 +1,6 @@
 """The built-in engine: the embedded network, and what makes a spine of its answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..schemes import LabeledInput, own_value
 from ..schemes.apply import own_structures, sentences, settled_discs
 from ..volume import LabelMap, Volume, bounding_box
 from .instances import guided
-from .instances.field import Field
+from .instances.field import Field, without_dark_band
 from .instances.separate import KIND_OF_CLASS, Separated, separate
 from .network.canonical import anatomical_axes, back_to
 from .network.classes import Class
@@ -36,7 +37,7 @@ def segment(job: Job, model: Path | None = None) -> Segmented:
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in job.volume.shape])).reshape(3, -1).T
     found = separate(field, job.hints, float(field.places_of(job.volume.to_ras(corners))[:, 1].max()))
     step(job.progress, 0.88, "Drawing the segmentation")
-    labels = on_scan(found, job.volume)
+    labels = on_scan(found, job.volume, ct)
     labeled = LabeledInput(labels, "spineanalysis", sentences((*found.notes, ROUGH)), False, "dural sac")
     step(job.progress, 1.0, "Segmented")
     return Segmented(labeled, _probabilities(found.field), {
@@ -56,11 +57,15 @@ def _probabilities(field: Field) -> dict[Kind, Volume]:
                                         .astype(np.uint8)) for kind, channels in kinds.items()}
 
 
-def on_scan(found: Separated, volume: Volume) -> LabelMap:
+def on_scan(found: Separated, volume: Volume, ct: bool) -> LabelMap:
     """The labels on the scan's own grid: classes from interpolated probabilities, names from the nearest label.
 
     Slab by slab of the part of the scan that holds the spine, so that memory does not grow with the scan.
+
+    :param ct: whether bone is bright; on MR, what is as dark as cortex and lies on it is no bone.
     """
+    if not ct:
+        found = replace(found, field=without_dark_band(found.field))
     array = np.zeros(volume.shape, np.uint16)
     lower, upper = _box_on(volume, found)
     slow = int(np.argmax(upper - lower))
@@ -107,10 +112,10 @@ def _on_slab(found: Separated, slab: Volume) -> NDArray[np.uint16]:
 
 
 def _grown(labels: NDArray[np.uint16], kind: Kind) -> NDArray[np.uint16]:
-    """The labels of one kind, a voxel larger: between voxels, interpolation reaches as far."""
+    """The labels of one kind, a voxel larger, as far as interpolation reaches; discs by two, into dark bands."""
     first = own_value(Structure(kind)) // 100 * 100
     own = np.where((labels >= first) & (labels < first + 100), labels, 0)
-    return np.where(own > 0, own, ndimage.maximum_filter(own, size=3))
+    return np.where(own > 0, own, ndimage.maximum_filter(own, size=(3, 5, 5) if kind is Kind.DISC else 3))
 
 
 def _nearest(labels: NDArray[np.uint16], grid: Volume, slab: Volume) -> NDArray[np.uint16]:

@@ -28,6 +28,8 @@ _STEADY_MM = 60.0
 """Leaks of the canal to the side are shorter."""
 _BODY_ASIDE_MM, _SACRUM_ASIDE_MM, _BEYOND_CANAL_MM = 50.0, 75.0, 45.0
 """How far from the canal to the side bodies and processes, and the sacrum, reach; and beyond the canal's ends."""
+_NEAR_BAND = 5
+"""Voxels across, in slices, that tell what a dark band borders on."""
 _GAP_MM = 6.0
 """Parts of a spine that are nearer to one another than this belong together: metal and thick slices tear it."""
 
@@ -86,6 +88,25 @@ class Field:
     def places_of(self, points_RAS: FloatArray) -> FloatArray:
         """(N, 3) millimeters of points of the patient."""
         return self.grid.to_ijk(points_RAS) * self.spacing
+
+
+def without_dark_band(field: Field) -> Field:
+    """The field of a scan by MR with bodies that end where bone does.
+
+    Cortex is dark on MR, and so are cartilage and ligaments upon it: rims hold all of that band, where on CT they are
+    cortex alone.  Half of it is bone, as one adult's bodies on CT tell; the rest becomes disc or nothing, whichever
+    is near.  Toward the canal all of it stays: the sac is measured within its dura.
+    """
+    values = field.values.copy()
+    rim = values[Class.RIM].astype(np.float32)
+    around = np.stack([ndimage.uniform_filter(values[kind].astype(np.float32), (1, _NEAR_BAND, _NEAR_BAND))
+                       for kind in Class if kind not in BODY])
+    around /= np.maximum(around.sum(axis=0), 1.0)
+    for kind, share in ((Class.BACKGROUND, around[0]), (Class.DISC, around[Class.DISC - len(BODY)])):
+        given = np.rint(rim / 2.0 * share).astype(np.uint8)
+        values[kind] += given
+        values[Class.RIM] -= given
+    return replace(field, values=values)
 
 
 def one_spine(structures: Mask, spacing: FloatArray, share: float = _SAME_SPINE) -> Mask:
