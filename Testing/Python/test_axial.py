@@ -45,14 +45,15 @@ def narrowed(depth: float, width: float, fat: float = 5.0) -> Phantom:
     return Phantom(SpineSpec.typical(Level.L4, Level.L5).changed(joints=joints, fat=fat))
 
 
-def block(phantom: Phantom, tilt_deg: float = 0.0, slices: int = 5, shift: float = 0.0, step: float = 4.4) -> Grid:
+def block(phantom: Phantom, tilt_deg: float = 0.0, slices: int = 5, shift: float = 0.0, step: float = 4.4,
+          size: int = 90) -> Grid:
     """Slices about the disc's plane, turned about the patient's right.
 
     :param shift: along the slices' normal, in slices.
     """
     disc = phantom.chain.joints[0].frame
     right, front, up = Rotation.from_euler("x", -tilt_deg, degrees=True).as_matrix() @ disc.axes
-    matrix, size = np.eye(4), 90
+    matrix = np.eye(4)
     matrix[:3, :3] = np.column_stack([-0.6 * right, -0.6 * front, step * up])
     middle = np.array([(size - 1) / 2.0 + 0.3, (size - 1) / 2.0, (slices - 1) / 2.0 - shift])
     matrix[:3, 3] = disc.origin - 20.0 * disc.anterior - matrix[:3, :3] @ middle

@@ -131,23 +131,30 @@ def _smooth(radii: FloatArray) -> FloatArray:
 
 
 def closed_path(cost: FloatArray, bend: float) -> NDArray[np.integer]:
-    """(R,) the column to take in each row, for the least sum of costs and of squared steps between rows.
+    """(R,) the same for rows in a circle: they go around three times, and the middle one is taken, so that it closes.
 
-    The rows go around three times, and the middle one is taken, so that the path closes.
+    :param cost: (R, N); :param bend: cost of a step to the next column.
+    """
+    rows = len(cost)
+    return cheapest_path(np.tile(cost, (3, 1)), bend)[rows:2 * rows]
+
+
+def cheapest_path(cost: FloatArray, bend: float) -> NDArray[np.integer]:
+    """(R,) the column to take in each row, for the least sum of costs and of squared steps between rows.
 
     :param cost: (R, N); :param bend: cost of a step to the next column.
     """
     rows, columns = cost.shape
     moves = np.arange(-MOST_STEPS, MOST_STEPS + 1)
     best = cost[0]
-    came = np.zeros((3 * rows, columns), int)
-    for row in range(1, 3 * rows):
+    came = np.zeros((rows, columns), int)
+    for row in range(1, rows):
         around = np.pad(best, MOST_STEPS, constant_values=np.inf)
         tried = np.stack([around[MOST_STEPS + m:MOST_STEPS + m + columns] + bend * m * m for m in moves])
         pick = tried.argmin(axis=0)
         came[row] = np.arange(columns) + moves[pick]
-        best = cost[row % rows] + tried[pick, np.arange(columns)]
+        best = cost[row] + tried[pick, np.arange(columns)]
     path = [int(best.argmin())]
-    for row in range(3 * rows - 1, 0, -1):
+    for row in range(rows - 1, 0, -1):
         path.append(int(came[row, path[-1]]))
-    return np.array(path[::-1])[rows:2 * rows]
+    return np.array(path[::-1])

@@ -255,10 +255,12 @@ class Recess:
 
     :param frame: the axial plane that it was measured in.
     :param line_RAS: (2, 3) from the articular process to the body or disc.
+    :param reach_mm: along R from the line, where it was looked for.
     """
 
     frame: Frame
     line_RAS: FloatArray
+    reach_mm: tuple[float, float]
 
     @property
     def depth(self) -> float:
@@ -292,4 +294,18 @@ def recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, si
         return None
     at = int(np.argmin(np.where(seen, depth, np.inf)))
     ends = np.array([[across[at], place[1] + end, height] for end in runs[at]])
-    return Recess(frame.at(frame.to_ras(ends.mean(axis=0))), frame.to_ras(ends))
+    reach = np.sort(across[[0, -1]] - across[at])
+    return Recess(frame.at(frame.to_ras(ends.mean(axis=0))), frame.to_ras(ends), (float(reach[0]), float(reach[1])))
+
+
+def run_beside(walls: Walls, frame: Frame, across: FloatArray, middle: float, reach_mm: float) -> FloatArray:
+    """(N, 2) mm along A, where walls are behind and in front of a place in the plane of a frame, at columns beside it.
+
+    :param across: (N,) mm along R; :param middle: mm along A, where all columns are free or nearly.
+    :return: NaN where there is no free place, or none that ends.
+    """
+    along = np.arange(-reach_mm, reach_mm + STEP_MM / 2, STEP_MM)
+    places = np.stack(np.broadcast_arrays(across[:, None], middle + along, 0.0), axis=-1)
+    runs = np.array([_run(along, row) for row in 0.5 - walls.sample(frame.to_ras(places))])
+    ends = (np.abs(runs).max(axis=1) < reach_mm - 1.0) & (runs[:, 1] > runs[:, 0])
+    return np.where(ends[:, None], middle + runs, np.nan)

@@ -160,7 +160,7 @@ def axial_readings(spine: Spine) -> tuple[list[Reading], tuple[str, ...]]:
     nowhere: list[str] = []
     unclear: list[str] = []
     for scan in spine.further:
-        if spine.canal is None or not _is_axial(scan.volume, spine):
+        if spine.canal is None or not is_axial(scan.volume, spine):
             continue
         if scan.contrast != "T2":
             other.append(scan.name)
@@ -179,7 +179,7 @@ def axial_readings(spine: Spine) -> tuple[list[Reading], tuple[str, ...]]:
     return found, tuple(text.format(", ".join(names)) for names, text in told if names)
 
 
-def _is_axial(volume: Volume, spine: Spine) -> bool:
+def is_axial(volume: Volume, spine: Spine) -> bool:
     """Whether it is of slices across the canal, with fine pixels."""
     slow = int(np.argmax(volume.spacing))
     fine = np.delete(volume.spacing, slow)
@@ -187,10 +187,10 @@ def _is_axial(volume: Volume, spine: Spine) -> bool:
         return False
     center = volume.to_ras((np.array(volume.shape) - 1) / 2.0)
     along = spine.centerline.tangent(float(np.clip(spine.centerline.project(center), 0.0, spine.centerline.length)))
-    return abs(float(along @ _normal(volume, slow))) > np.cos(np.radians(STEEPEST_DEG))
+    return abs(float(along @ slice_normal(volume, slow))) > np.cos(np.radians(STEEPEST_DEG))
 
 
-def _normal(volume: Volume, slow: int) -> FloatArray:
+def slice_normal(volume: Volume, slow: int) -> FloatArray:
     """(3,) of the slices, to the head."""
     rows, columns = np.delete(volume.ijk_to_ras[:3, :3], slow, axis=1).T
     normal = np.cross(rows, columns)
@@ -260,7 +260,7 @@ def _slice_at(spine: Spine, volume: Volume, slow: int, fixed: int) -> _Slice | N
     assert spine.canal is not None
     middle = (np.array(volume.shape) - 1) / 2.0
     middle[slow] = fixed
-    plane = Plane(volume.to_ras(middle), _normal(volume, slow))
+    plane = Plane(volume.to_ras(middle), slice_normal(volume, slow))
     crossing = spine.centerline.intersections(plane)
     if not len(crossing):
         return None

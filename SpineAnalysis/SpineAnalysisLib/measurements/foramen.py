@@ -13,6 +13,7 @@ from ..geometry.frames import Frame, Plane
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
 from ..volume import Volume
+from .axial_foramen import Place, led_by_axial_slices
 from .bone import graded, spine_flags
 from .fat import fat_ratios
 from .flags import quality_of
@@ -85,6 +86,7 @@ class Foramen:
     disc_height: float
     recess: Recess | None
     flags: tuple[str, ...]
+    walls: Walls
     beside_spread: float = 0.0
 
 
@@ -104,10 +106,26 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     steps = spine.resolution
     for foramen in found:
         records += _records(foramen, steps, parameters)
+    records, notes = led_by_axial_slices(spine, records, [p for foramen in found for p in _places(foramen)], parameters)
     records += _asymmetries(found, records, parameters)
     records += fat_ratios(spine, [(f.motion.segment, f.side, f.opening, f.flags) for f in found])
     step(progress, 1.0, "Foramina measured")
-    return FamilyResult(tuple(records))
+    return FamilyResult(tuple(records), notes=notes)
+
+
+def _places(foramen: Foramen) -> Iterator[Place]:
+    """What axial slices can show of a foramen."""
+    found, motion, height = foramen.opening, foramen.motion, foramen.disc_height
+    if found.floor < height < found.roof:
+        behind, ahead = found.walls_at(height)
+        yield Place("foramen_width_disc", motion.segment, foramen.side,
+                    found.points(np.array([(behind, height), (ahead, height)])), found.frame.right,
+                    motion.disc.superior, foramen.walls, foramen.flags)
+    if foramen.recess is not None:
+        frame = foramen.recess.frame
+        yield Place("lateral_recess_depth", motion.segment, foramen.side, foramen.recess.line_RAS, frame.anterior,
+                    frame.superior, foramen.walls, foramen.flags, foramen.recess.reach_mm,
+                    apply_cutoffs=PEDICLE_ESTIMATED not in foramen.flags)
 
 
 def _missing(key: str, segment: Segment, side: Side | None, flags: tuple[str, ...]) -> Measurement:
@@ -135,7 +153,7 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
         beside, spread = _recess(walls, lower.frame, _canal_beside(spine, lower, bottom), border, sign)
     if side not in lower.pedicles:
         flags = (*flags, PEDICLE_ESTIMATED)
-    return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags, spread)
+    return Foramen(motion, side, found, float(low + (high - low) * b / (b - a)), beside, flags, walls, spread)
 
 
 def _recess(walls: Walls, frame: Frame, canal: FloatArray, border: FloatArray, sign: int

@@ -33,7 +33,7 @@ def led_by_axial(spine: Spine, records: Sequence[Measurement], settings: Mapping
     by_place: dict[Segment, list[Reading]] = {}
     for reading in sorted(readings, key=lambda each: (-each.covered, each.uncertainty("area"))):
         by_place.setdefault(reading.motion.segment, []).append(reading)
-    segmented = spine.scans[0].name if spine.scans else None
+    segmented = spine.scans[0].name if spine.image is not None else None
     out: list[Measurement] = []
     for record in records:
         there = by_place.get(record.level) if isinstance(record.level, Segment) else None
@@ -47,14 +47,14 @@ def led_by_axial(spine: Spine, records: Sequence[Measurement], settings: Mapping
             continue
         mine = [_record(spine, spine.canal, reading, quantity, settings) for reading in there]
         bony = spine.canal.derived or spine.canal.meaning == "bony canal"  # which is wider than the sac in it
-        out.append(_leading(mine[0], [*mine[1:], own], mine[1:] if bony else [*mine[1:], own]))
+        out.append(leading(mine[0], [*mine[1:], own], mine[1:] if bony else [*mine[1:], own]))
     return out, notes
 
 
 _QUANTITY_OF = {f"canal_{quantity}": (quantity, unit) for quantity, unit in QUANTITIES}
 
 
-def _leading(first: Measurement, others: Sequence[Measurement], alike: Sequence[Measurement]) -> Measurement:
+def leading(first: Measurement, others: Sequence[Measurement], alike: Sequence[Measurement]) -> Measurement:
     """The record of the scan that leads, with the others.
 
     :param alike: those of the others that are about the same outline.
