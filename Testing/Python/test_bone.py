@@ -18,6 +18,7 @@ from SpineAnalysisLib.measurements.bone_cutoffs import CUTOFFS
 from SpineAnalysisLib.measurements.coronal import coronal_curves
 from SpineAnalysisLib.measurements.record import Measurement, Severity
 from SpineAnalysisLib.phantoms import Phantom, preset
+from SpineAnalysisLib.phantoms.spec import SpineSpec
 from SpineAnalysisLib.progress import silent
 from SpineAnalysisLib.spine import Contrast, Spine, Vertebra
 from SpineAnalysisLib.volume import LabelMap, Volume
@@ -243,3 +244,22 @@ def test_pit_and_spur_do_not_tilt_an_endplate() -> None:
         assert rim is not None
         assert angle_deg(rim.plane.normal, expected) < limit
         assert rim.half == pytest.approx([21.3, 16.4], abs=0.6)
+
+
+@pytest.mark.parametrize(("front", "shift", "leans"), [(30.0, -3.6, True), (26.0, -5.0, False)],
+                         ids=["leaning", "upright"])
+def test_walls_that_lean_do_not_make_a_slip(front: float, shift: float, leans: bool) -> None:
+    """Corners are farther apart than 3 mm; the lines of the walls are so only where they do not lean that way."""
+    back = 52.0 - front
+    spec = SpineSpec.typical(Level.L3, Level.L4).changed(
+        joints={Level.L3: {"slip": shift, "disc_height": 10.0, "lordosis": 0.0}},
+        vertebrae={Level.L3: {"height_anterior": front, "height_posterior": back},
+                   Level.L4: {"height_anterior": back, "height_posterior": front}})
+    phantom = Phantom(spec)
+    grid = phantom.grid(1.0, rotation=Rotation.from_rotvec([0.1, -0.15, 0.2]).as_matrix())
+    found = {m.key: m for m in vertebra.compute(build_spine(phantom.labels(grid, split=True)), {}, silent).measurements
+             if str(m.level) == "L3-L4"}
+    slip, share = found["vertebra_slip"], found["vertebra_slip_percent"]
+    assert slip.value is not None
+    assert slip.value < -3.0
+    assert ("walls_lean" in slip.flags, slip.grade is None, share.grade is None) == (leans, leans, leans)

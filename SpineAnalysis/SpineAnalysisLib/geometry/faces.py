@@ -22,9 +22,10 @@ STRIP_SHARE, BACK_SHARE = 0.4, 0.15
 """Share of the body's width, or depth, about the midline over which its walls are fitted; the back wall over less, as
 pedicles begin beside it."""
 PRIORS = {(2, 1): (0.045, 0.02, 1e3), (2, -1): (0.045, 0.02, 1e3), (1, 1): (0.1, 0.05, 0.1),
-          (1, -1): (0.02, 0.02, 0.03), (0, 1): (0.1, 0.1, 0.1), (0, -1): (0.1, 0.1, 0.1)}
+          (1, -1): (0.0, 0.002, 0.03), (0, 1): (0.1, 0.1, 0.1), (0, -1): (0.1, 0.1, 0.1)}
 """By axis of the frame and side: how hollow a face is in shares of its half width, how much that varies, and how much
-its tilt does."""
+its tilt does.  The back wall is straight: a hollow cannot be told from the lips at its ends, and the corners would go
+with them."""
 HEIGHT_SHARE, WALL_SHARE, SIDE_SHARE = 0.12, 0.3, 0.6
 """Standard deviation of where labels end, in voxels, for endplates, walls and the walls at the sides; labels do not
 average it out."""
@@ -200,6 +201,15 @@ class Faces:
     @cached_property
     def back(self) -> Face | None:
         return self._wall(1, -1)
+
+    def back_at(self, plane: Plane) -> FloatArray | None:
+        """(3,) RAS where the line of the back wall crosses a plane, in the midline of what was fitted."""
+        if self.back is None:
+            return None
+        middle, half = self.back.center, self.back.half
+        ends = self.back.point(middle + np.outer((-1.0, 1.0), (0.0, half[1])))
+        below, above = plane.distance(ends)
+        return None if above - below < half[1] else np.asarray(ends[0] - below / (above - below) * (ends[1] - ends[0]))
 
     @cached_property
     def front(self) -> Face | None:

@@ -30,6 +30,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "endplates_touch": (_LIMITED, "the endplates touch or overlap"),
     "endplates_differ": (_LIMITED, "the facing endplates differ much in depth: spurs, or an outline that is not right; "
                                    "slip is not graded"),
+    "walls_lean": (_GOOD, "the lines of the two back walls pass each other by less than a slip: the corners are apart "
+                          "because the walls lean or have lips; not graded"),
     "endplates_do_not_match": (_POOR, "the facing endplates do not fit each other in depth or in tilt: a body's "
                                       "outline is wrong here"),
     "slip_beyond_half": (_POOR, "the bodies would be more than half off each other, and not both are whole in view"),
@@ -50,6 +52,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),
     "foramen_not_in_view": (_POOR, "the foramen is open to the front or behind, or a pedicle is not in view"),
     "facet_not_in_view": (_POOR, "no superior articular process is in view here"),
+    "soft_walls": (_GOOD, "on T2, ligament and joint capsule are as dark as bone and count as wall, so that "
+                         "a limit that is for bone may say too much"),
     "disc_beside_pedicle": (_POOR, "the disc's middle lies no higher than the lower pedicle"),
     "needs_t1": (_POOR, "fat is told on T1 images only"),
     "fat_not_told": (_POOR, "the signals of fat and of the canal's contents are too much alike, or not in view"),

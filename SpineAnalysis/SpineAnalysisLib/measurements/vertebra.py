@@ -190,11 +190,25 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
     odd = ODD_MATCH in flags  # what one endplate is short of may be its back, so that the shift is of no one's body
     if odd:
         spread = float(np.hypot(spread, abs(float(above.half[1] - below.half[1]))))
-    yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings, apply_cutoffs=not odd)
+    step = _step(motion, upper, lower)
+    if not odd and step is not None and abs(slip) >= SLIP_MM > step * np.sign(slip):
+        flags = (*flags, "walls_lean")
+    sure = not odd and "walls_lean" not in flags
+    yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings, apply_cutoffs=sure)
     yield graded("vertebra_slip_percent", motion.segment, 100.0 * slip / depth, "%", 100.0 * spread / depth, flags,
-                 shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM and not odd)
+                 shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM and sure)
     if upper.faces.sides and lower.faces.sides:
         yield _lateral(motion, above, below, plate, flags, settings)
+
+
+def _step(motion: MotionSegment, upper: Vertebra, lower: Vertebra) -> float | None:
+    """By how much the lines of the two back walls pass each other in the disc's plane, forward positive, mm.
+
+    Where walls lean against their endplates, corners are as far off each other as the disc is high, without a step.
+    """
+    above, below = (None if vertebra.faces is None else vertebra.faces.back_at(motion.disc.plane)
+                    for vertebra in (upper, lower))
+    return None if above is None or below is None else float((above - below) @ motion.disc.anterior)
 
 
 def _lateral(motion: MotionSegment, above: Rim, below: Rim, plate: Frame, flags: tuple[str, ...],
