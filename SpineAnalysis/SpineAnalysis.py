@@ -167,7 +167,7 @@ class SpineAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.setParameterNode(None)
             if self.parent.isEntered and not slicer.mrmlScene.IsClosing():
                 qt.QTimer.singleShot(0, self.initializeParameterNode)
-        else:
+        elif self.parent.isEntered:  # otherwise once it is: a scene that is loaded elsewhere has not to wait for it
             self.panel.update_soon()
 
     def onAnalysisChosen(self, node: Any | None) -> None:

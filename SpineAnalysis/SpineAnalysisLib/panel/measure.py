@@ -38,7 +38,7 @@ class MeasureStep:
         for table in (ui.overviewTable, ui.detailTable):
             table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
-                                       qt.QHeaderView.Stretch)):
+                                       qt.QHeaderView.ResizeToContents)):
             ui.detailTable.horizontalHeader().setSectionResizeMode(column, mode)
         ui.overviewTable.connect("currentCellChanged(int,int,int,int)", self._cell_chosen)
         ui.detailTable.connect("currentCellChanged(int,int,int,int)", self._record_chosen)

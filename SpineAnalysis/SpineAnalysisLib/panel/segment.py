@@ -168,5 +168,6 @@ def _described(engine: Engine) -> str:
     link = f'<a href="{html.escape(engine.url)}">{html.escape(engine.title)}</a>' if engine.url else engine.title
     lines = [_("{name}: {scans}. License: {license}.").format(name=link, scans=html.escape(engine.scans),
                                                               license=html.escape(engine.license))]
-    lines += [html.escape(text) for text in (engine.hardware, engine.terms) if text]
+    lines += [_("Needs {hardware}.").format(hardware=html.escape(engine.hardware))] if engine.hardware else []
+    lines += [html.escape(engine.terms)] if engine.terms else []
     return "<br>".join(lines)

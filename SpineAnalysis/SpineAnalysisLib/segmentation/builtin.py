@@ -138,4 +138,4 @@ ENGINE = Engine(
     name="builtin", title="Built-in engine", scans="MR (T1, T2, STIR) and CT of any part of the spine",
     license="Apache-2.0", url="https://github.com/SlicerSpineAnalysis/SlicerSpineAnalysis", package="onnxruntime",
     requirements=("onnxruntime>=1.20",),
-    hardware="any computer; no GPU", run=segment, takes_hints=True, inside=True, order=10)
+    hardware="any computer, no GPU", run=segment, takes_hints=True, inside=True, order=10)

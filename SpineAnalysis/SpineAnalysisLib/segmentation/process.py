@@ -28,6 +28,7 @@ _PERCENT = re.compile(r"(?<!\d)(\d{1,3})%\|")  # of a progress bar
 _TOLD = re.compile(r"@([01]\.\d+) (.+)")  # how far one of this project's own programs is: see :func:`tell`
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 _GIGABYTE = 2.0**30
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # or else Windows opens a console over Slicer
 
 _NO_MEMORY = re.compile(r"out of memory|MemoryError|bad_alloc|Cannot allocate memory", re.IGNORECASE)
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception)\b.*")
@@ -146,7 +147,7 @@ class _Child:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.STDOUT, env=dict(environment),
-                                         start_new_session=os.name != "nt")
+                                         start_new_session=os.name != "nt", creationflags=_NO_WINDOW)
         assert self._process.stdout is not None
         self._lines: queue.Queue[str] = queue.Queue()
         self._kept: deque[str] = deque(maxlen=_LINES_KEPT)
@@ -219,7 +220,7 @@ class _Child:
         if os.name == "nt":
             if self._process.poll() is None:
                 subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True,
-                               check=False)
+                               check=False, creationflags=_NO_WINDOW)
         else:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
