@@ -2,19 +2,21 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 from . import __version__
 from .anatomy import CanalMeaning
 from .build import build_spine
 from .contrast import guess_contrast
+from .errors import InputError
 from .findings import Explanation, LevelFinding, doubts, explain, level_findings, sentences, symptom_of
 from .labeling.label import Anchor, Numbering
 from .labeling.naming import PROVISIONAL, Naming, Source, name_levels
 from .measurements.cutoffs import regraded
 from .measurements.listing import Listing
 from .measurements.record import Measurement, Table
-from .measurements.registry import cutoffs, families
+from .measurements.registry import cutoffs, definitions, families
 from .progress import Progress, part, silent, step
 from .spine import Contrast, Scan, Spine, VisitScan
 from .visit.align import Segmenter, align
@@ -43,8 +45,19 @@ class Analysis:
     explanations: tuple[Explanation, ...] = ()
     naming: Naming | None = None
 
+    def __repr__(self) -> str:
+        first = self.findings[0] if self.findings else "nothing crosses a cut-off."
+        return f"<Analysis of {self.spine!r}: {len(self.measurements)} measurements; {first}>"
+
     def measurement(self, key: str, level: str, side: str | None = None) -> Measurement | None:
-        """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``."""
+        """The record of a key at a level such as ``"L4"`` or ``"L4-L5"``; ``None`` where it was not measured.
+
+        :raises InputError: for a key that no record has, and none of the registry.
+        """
+        if key not in definitions() and all(m.key != key for m in self.measurements):
+            near = get_close_matches(key, definitions(), n=1)
+            raise InputError(f"There is no measurement {key}; " + (f"did you mean {near[0]}?" if near else
+                                                                   "table() lists all that there are."))
         return next((m for m in self.measurements if (m.key, str(m.level), m.side) == (key, level, side)), None)
 
     def table(self) -> Listing:

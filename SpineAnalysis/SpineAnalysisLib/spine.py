@@ -234,6 +234,10 @@ class Spine:
     notes: tuple[str, ...] = field(default=())
     further: tuple[Scan, ...] = ()
 
+    def __repr__(self) -> str:
+        scans = ", ".join(scan.name for scan in self.scans) or "no scan"
+        return f"<Spine {self.vertebrae[0].level} to {self.vertebrae[-1].level} on {scans}>"
+
     @cached_property
     def scans(self) -> tuple[Scan, ...]:
         """All scans, the one that was segmented first."""

@@ -14,19 +14,20 @@ from .progress import Progress
 
 _GRACE_S = 5.0
 """For what computes in C++ to come back and be interrupted."""
+_LINE_EVERY = 0.01
 
 
 @contextlib.contextmanager
 def shown() -> Iterator[Progress]:
-    """Progress on standard error: a bar on a terminal, a line for each new step elsewhere."""
+    """Progress on standard error: a bar on a terminal, a line for each step of some percent elsewhere."""
     if not sys.stderr.isatty():
-        last = ""
+        last = -1.0
 
-        def say(_fraction: float, message: str) -> None:
+        def say(fraction: float, message: str) -> None:
             nonlocal last
-            if message != last:
+            if fraction >= min(last + _LINE_EVERY, 1.0) and last < 1.0:
                 print(message, file=sys.stderr, flush=True)
-                last = message
+                last = fraction
 
         yield say
         return

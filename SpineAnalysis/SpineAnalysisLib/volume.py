@@ -47,6 +47,11 @@ class Volume:
             raise ValueError("the IJK-to-RAS matrix must be a finite, invertible 4x4 matrix")
         object.__setattr__(self, "ijk_to_ras", matrix)
 
+    def __repr__(self) -> str:
+        named = f" {self.name}:" if self.name else ""
+        return (f"<{type(self).__name__}{named} {' x '.join(map(str, self.shape))} voxels of "
+                f"{' x '.join(f'{s:.3g}' for s in self.spacing)} mm>")
+
     @property
     def shape(self) -> tuple[int, int, int]:
         i, j, k = self.array.shape
@@ -126,6 +131,9 @@ class LabelMap(Volume):
 
     structures: Mapping[int, Structure] = field(default_factory=dict)
     derived: frozenset[int] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {len(self.structures)} structures>"
 
     @property
     def levels(self) -> tuple[Level, ...]:

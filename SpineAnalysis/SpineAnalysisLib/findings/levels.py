@@ -20,6 +20,9 @@ class LevelFinding:
     level: Level | Segment
     phrases: tuple[Phrase, ...]
 
+    def __repr__(self) -> str:
+        return f"<{self.severity.name.lower()} {self.sentence}>"
+
     @property
     def severity(self) -> Severity:
         return max(phrase.severity for phrase in self.phrases)

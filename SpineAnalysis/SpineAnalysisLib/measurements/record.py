@@ -103,6 +103,13 @@ class Measurement:
         if self.value is None and not self.flags:
             raise ValueError(f"{self.key} at {self.level}: a missing value needs a flag that says why")
 
+    def __repr__(self) -> str:
+        where = " ".join(str(part) for part in (self.level, self.side) if part is not None)
+        spread = "" if self.uncertainty is None else f" ± {self.uncertainty:.3g}"
+        value = "not measured" if self.value is None else self.word or f"{self.value:.4g}{spread} {self.unit}"
+        told = ", ".join(filter(None, [value, self.grade.label if self.grade else "", *self.flags]))
+        return f"<Measurement {self.key} at {where or 'the whole spine'}: {told}>"
+
     @property
     def grade(self) -> Grade | None:
         return self.grades[0] if self.grades else None
@@ -144,6 +151,9 @@ class Table:
     columns: dict[str, NDArray[np.floating]]
     marks: dict[str, float] = field(default_factory=dict)
     points_RAS: NDArray[np.floating] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Table {self.key}: {len(next(iter(self.columns.values()), []))} rows of {', '.join(self.columns)}>"
 
     @property
     def all_columns(self) -> dict[str, NDArray[np.floating]]:
