@@ -34,7 +34,7 @@ def test_everything_is_told_in_a_line(analysis: Analysis) -> None:
 
 def test_a_slip_of_the_pen_is_told(analysis: Analysis) -> None:
     assert analysis.measurement("cord_area", "L4-L5") is None
-    with pytest.raises(InputError, match="no measurement canal_areas; did you mean canal_area?"):
+    with pytest.raises(InputError, match=r"no measurement canal_areas; did you mean canal_area\?"):
         analysis.measurement("canal_areas", "L4-L5")
     with pytest.raises(InputError, match=r"table\(\) lists all"):
         analysis.measurement("zzz", "L4-L5")
