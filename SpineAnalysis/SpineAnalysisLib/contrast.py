@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .reading.contrast import is_hounsfield
 from .spine import Contrast, Scan, Spine
 
-AIR_HU = -500.0
 BRIGHT_CSF = 1.6
 DARK_CSF = 0.8
 
@@ -17,8 +17,7 @@ def guess_contrast(spine: Spine, scan: Scan) -> Contrast | None:
     if spine.canal is None:
         return None
     array = scan.volume.array
-    sample = array.ravel()[:: max(array.size // 200_000, 1)]
-    if float(np.percentile(sample, 1.0)) < AIR_HU:
+    if is_hounsfield(array):
         return "CT"
     canal = [x.frame.origin for x in spine.canal.sections if x is not None and x.complete]
     marrow = [v.frame.origin for v in spine.vertebrae if v.surfaces is not None]

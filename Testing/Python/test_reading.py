@@ -296,8 +296,9 @@ def test_contrast_in_dicom(tags: dict[str, object], expected: tuple[str, str] | 
     assert of_dicom(header) == expected
 
 
-@pytest.mark.parametrize(("lowest", "expected"), [(-1000, ("CT", "Hounsfield units")), (0, None)])
-def test_contrast_in_intensities(lowest: int, expected: tuple[str, str] | None) -> None:
-    array: NDArray[np.int16] = noise()
-    array[0] = lowest
+@pytest.mark.parametrize(("lowest", "share", "expected"), [
+    (-1000, 0.4, ("CT", "Hounsfield units")), (0, 0.4, None), (-560, 0.02, None)], ids=["CT", "MR", "resampled MR"])
+def test_contrast_in_intensities(lowest: int, share: float, expected: tuple[str, str] | None) -> None:
+    array: NDArray[np.int16] = noise((10, 10, 10))
+    array.ravel()[:int(share * array.size)] = lowest
     assert of_intensities(array) == expected

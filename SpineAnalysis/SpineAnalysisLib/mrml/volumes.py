@@ -9,8 +9,8 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from ..contrast import AIR_HU
 from ..errors import InputError
+from ..reading.contrast import is_hounsfield
 from ..spine import Contrast, Scan
 from ..volume import Volume
 from .results import ResultFolder, nodes_of
@@ -146,9 +146,9 @@ def scan_node(scene: Any, name: str, scan: str | None) -> Any | None:
 def window_level(array: NDArray, contrast: Contrast | None) -> tuple[float, float]:
     """Window and level: fixed for CT, percentiles of the foreground for MR.
 
-    Without a known contrast, values of air in Hounsfield units give CT away.
+    Without a known contrast, Hounsfield units give CT away.
     """
-    if contrast == "CT" or (contrast is None and float(array.min()) < AIR_HU):
+    if contrast == "CT" or (contrast is None and is_hounsfield(array)):
         return CT_WINDOW, CT_LEVEL
     step = max(1, int((array.size / 1e6) ** (1 / 3)))  # a million voxels tell the percentiles well enough
     sample = array[::step, ::step, ::step]

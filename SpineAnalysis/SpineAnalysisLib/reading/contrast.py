@@ -18,6 +18,10 @@ _WORDS: tuple[tuple[Contrast, str], ...] = (
     ("STIR", r"stir|tirm"), ("T1", r"t1(w|wi|we)?"), ("T2", r"t2(w|wi)?"), ("CT", r"ct"))
 _STATED: dict[str, Contrast] = {"T1": "T1", "T2": "T2", "STIR": "STIR"}
 _AIR_HU = -500
+_DARKER_THAN_WATER = 0.1
+"""Share of voxels below 0.  Thirteen scans by CT had 0.39 or more, of air and fat.  Where MR was resampled, some may be
+below -500 as well, but 13 scans had 0.04 below 0 at most."""
+_ENOUGH = 500_000
 
 
 def of_words(text: str, known_by: str) -> Hint | None:
@@ -30,9 +34,15 @@ def of_words(text: str, known_by: str) -> Hint | None:
     return None
 
 
+def is_hounsfield(array: NDArray) -> bool:
+    """Whether values are Hounsfield units: some of them air, and many darker than water."""
+    sample = array.ravel()[:: max(array.size // _ENOUGH, 1)]
+    return bool(array.min() <= _AIR_HU and np.mean(sample < 0) > _DARKER_THAN_WATER)
+
+
 def of_intensities(array: NDArray) -> Hint | None:
-    """CT has air far below zero; nothing else has."""
-    return ("CT", "Hounsfield units") if array.min() <= _AIR_HU else None
+    """CT, where the values tell it; nothing else can be told by them."""
+    return ("CT", "Hounsfield units") if is_hounsfield(array) else None
 
 
 def of_dicom(header: "Dataset") -> Hint | None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import InputError
 from ..progress import part, step
+from ..reading.contrast import is_hounsfield
 from ..schemes import LabeledInput
 from ..spine import Contrast
 from ..volume import Volume
@@ -16,8 +15,6 @@ from .exchange import scratch_folder, write_scan
 from .process import Program, run_program
 from .protocol import Job, Segmented
 
-_AIR_HU = -500.0
-_ENOUGH = 200_000
 
 @dataclass(frozen=True)
 class Run:
@@ -81,7 +78,5 @@ def only_file(folder: Path, pattern: str) -> Path:
 
 
 def is_ct(volume: Volume, contrast: Contrast | None) -> bool:
-    """Whether a scan is a CT, by what is known or else by the values of air."""
-    if contrast is not None:
-        return contrast == "CT"
-    return float(np.percentile(volume.array.ravel()[:: max(volume.array.size // _ENOUGH, 1)], 1.0)) < _AIR_HU
+    """Whether a scan is a CT, by what is known or else by its values."""
+    return contrast == "CT" if contrast is not None else is_hounsfield(volume.array)

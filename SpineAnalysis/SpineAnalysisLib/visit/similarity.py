@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from ..reading.contrast import is_hounsfield
 from ..volume import Volume, transform_points
 
 FloatArray = NDArray[np.floating]
@@ -15,7 +16,6 @@ BINS = 16
 MIN_POINTS = 400
 """Fewer points tell nothing about a histogram of ``BINS`` by ``BINS``."""
 _SOFT_TISSUE_AND_BONE_HU = (-300.0, 600.0)
-_AIR_HU = -500.0
 _EXTREMES = (0.5, 99.5)
 
 
@@ -87,7 +87,7 @@ class Sample:
 def coarsened(volume: Volume, spacing_mm: float) -> Volume:
     """The volume with axes finer than this averaged and thinned, and air as dark as fat where it is a CT."""
     array = volume.array.astype(np.float32)
-    if array.min() < _AIR_HU:
+    if is_hounsfield(array):
         array = array.clip(*_SOFT_TISSUE_AND_BONE_HU)
     factors = np.maximum(1, np.floor(spacing_mm / volume.spacing + 0.25)).astype(int)
     smooth = gaussian_filter(array, np.where(factors > 1, factors / 2.0, 0.0), truncate=2.0)

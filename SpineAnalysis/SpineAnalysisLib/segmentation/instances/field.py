@@ -16,6 +16,8 @@ CERTAIN = 255
 """The probability 1 in the field's numbers."""
 NO_SPINE = ("No spine was found in this scan; check that it shows one, or segment it elsewhere and pass the "
             "segmentation.")
+LEAST_BODY_MM3 = 3000.0
+"""Of vertebral bodies, for a scan to show a spine: less than two cervical bodies."""
 _SAME_SPINE = 0.08
 """Share of the largest component from which on another one in line with it is a part of the same spine."""
 _AROUND = 6

@@ -19,7 +19,7 @@ from .arches import arches_of
 from .bodies import Pieces, pieces_between
 from .boundaries import borders
 from .column import COLUMN, column_of
-from .field import CERTAIN, NO_SPINE, Field, Mask, beside_canal, one_spine
+from .field import CERTAIN, LEAST_BODY_MM3, NO_SPINE, Field, Mask, beside_canal, one_spine
 from .tube import cleaned_tube
 
 _BETWEEN = (Class.DISC, Class.CANAL, Class.CORD)
@@ -93,7 +93,7 @@ def separate(field: Field, hints: Sequence[Hint] = (), scan_end_mm: float = -np.
         raise InputError(NO_SPINE)
     places = guided.corrected_borders(borders(column.disc), column, field, hints)
     pieces = guided.removed(_without_guess(pieces_between(column, places, field), field), field, hints)
-    if pieces.count == 0:
+    if np.count_nonzero(pieces.bodies) * field.spacing.prod() < LEAST_BODY_MM3:
         raise InputError(NO_SPINE)
     field = field.with_class((pieces.bodies > 0) & (classes == Class.DISC), Class.MARROW)
     beside = _beside_sacrum(field, classes, pieces)

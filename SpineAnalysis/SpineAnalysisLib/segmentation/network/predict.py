@@ -10,7 +10,7 @@ from scipy import ndimage
 from ...errors import InputError
 from ...progress import Progress, part, step
 from ...volume import Volume, bounding_box
-from ..instances.field import CERTAIN, NO_SPINE, Field, one_spine
+from ..instances.field import CERTAIN, LEAST_BODY_MM3, NO_SPINE, Field, one_spine
 from .canonical import COARSE_PIXEL_MM, canonical, normalize, stacks
 from .classes import BODY, Class
 from .measured import measured
@@ -27,8 +27,6 @@ SMALL_MM = 100.0
 as the second (a cervical crop of 55 mm was refused at 2 mm and is segmented at 1 mm)."""
 MARGIN_MM = np.array([9.0, 16.0, 16.0])
 """Around what the coarse look finds; canonical axes."""
-LEAST_BODY_MM3 = 3000.0
-"""Of vertebral bodies, for a scan to show a spine: less than two cervical bodies."""
 LEAST_LENGTH_MM = 20.0
 SHORT_MM = 45.0
 """A scan that shows less of the spine's length holds no whole vertebra between two discs."""
