@@ -142,6 +142,18 @@ def test_a_short_axial_block_is_refused_with_what_to_do(table: Table, sagittal: 
         ENGINE.segment(scan, "T2")
 
 
+def test_pieces_of_two_vertebrae_are_refused_too(table: Table, sagittal: tuple[Volume, LabelMap]) -> None:
+    """A block of 28 mm around a disc, in which bodies are seen, though none is whole."""
+    scan, truth = sagittal
+    height = int(np.abs(scan.ijk_to_ras[2, :3]).argmax())
+    middle = round(float(scan.to_ijk(center_of(truth, Structure(Kind.DISC, Level.L3)))[height]))
+    half = int(14.0 / scan.spacing[height])
+    lower, upper = np.zeros(3, int), np.array(scan.shape)
+    lower[height], upper[height] = middle - half, middle + half
+    with pytest.raises(InputError, match=r"^This scan shows only 2\d mm of the spine's length"):
+        ENGINE.segment(scan.crop(lower, upper), "T2")
+
+
 def test_a_region_keeps_the_engine_from_looking_elsewhere(table: Table, sagittal: tuple[Volume, LabelMap]) -> None:
     scan, truth = sagittal
     points = np.array([center_of(truth, Structure(Kind.BODY, level)) for level in (Level.L3, Level.L4)])

@@ -37,6 +37,9 @@ def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
     elif spine.canal.derived:
         out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments "
                    "and fat, so soft-tissue stenosis is not seen.")
+    elif spine.canal.meaning == "dural sac":
+        out.append("AP diameters are of the dural sac, but their limits were published for the bony canal, which is "
+                   "wider: by them, more looks narrow than is.")
     if spine.image is None:
         out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
     out.append(_low_cord(spine))

@@ -84,7 +84,8 @@ def _context(analysis: Analysis, title: str) -> dict[str, Any]:
     return {"title": title, "facts": _facts(analysis), "findings": analysis.findings,
             "explanations": analysis.explanations, "doubts": analysis.doubts,
             "leading_doubts": LEADING_DOUBTS, "limits": LIMITS, **pictures, "cards": cards, "others": others,
-            "card_footnotes": footnotes, "abnormal": any(card.severity for card in cards), "families": families,
+            "card_footnotes": footnotes, "heading": _heading(any(card.severity for card in cards), spine),
+            "abnormal": any(card.severity for card in cards), "families": families,
             "methods": _methods(families, references), "references": references.listed(),
             "provenance": list(flattened(analysis.provenance)),
             "tones": {severity.name.lower(): tone for severity, tone in TONES.items()}}
@@ -120,6 +121,13 @@ def _facts(analysis: Analysis) -> list[tuple[str, str]]:
         facts.append(("Scan", f"{kind}, {_grid(scan.volume.spacing)}{_ALIGNED[scan.alignment]}"))
     facts.append(("Segmentation", f"{len(spine.labels.structures)} structures, {_grid(spine.labels.spacing)}"))
     return facts
+
+
+def _heading(abnormal: bool, spine: Spine) -> str:
+    """What the cards that lie open are."""
+    if abnormal:
+        return "Levels with an abnormal grade, the worst first"
+    return "Narrowest level" if spine.canal is not None else "Levels"
 
 
 def _grid(spacing: np.ndarray) -> str:

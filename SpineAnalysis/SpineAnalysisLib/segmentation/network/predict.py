@@ -28,6 +28,9 @@ as the second (a cervical crop of 55 mm was refused at 2 mm and is segmented at 
 MARGIN_MM = np.array([9.0, 16.0, 16.0])
 """Around what the coarse look finds; canonical axes."""
 LEAST_LENGTH_MM = 20.0
+LEAST_SHOWN_MM = 30.0
+"""Of the spine's length in view: axial blocks of 24 mm showed pieces of two lumbar bodies that lay as close together as
+cervical ones, and got such names."""
 SHORT_MM = 45.0
 """A scan that shows less of the spine's length holds no whole vertebra between two discs."""
 SHORT = ("This scan shows only {:.0f} mm of the spine's length, too little to tell vertebrae apart; give it together "
@@ -107,8 +110,9 @@ def _check_spine(found: NDArray[np.uint8], spine: NDArray[np.bool_], grid: Volum
     body = np.isin(found, BODY) & spine
     rows = np.flatnonzero(body.any(axis=(0, 2)))
     length = np.ptp(rows) * grid.spacing[1] if rows.size else 0.0
-    if np.count_nonzero(body) * grid.voxel_volume < LEAST_BODY_MM3 or length < LEAST_LENGTH_MM:
-        shown = grid.shape[1] * grid.spacing[1]
+    shown = grid.shape[1] * grid.spacing[1]
+    if np.count_nonzero(body) * grid.voxel_volume < LEAST_BODY_MM3 or length < LEAST_LENGTH_MM \
+            or shown < LEAST_SHOWN_MM:
         raise InputError(SHORT.format(shown) if shown < SHORT_MM else NO_SPINE)
 
 
