@@ -342,8 +342,7 @@ def _print_summary(analysis: "Analysis", output: Path) -> None:
     if hidden > 0:
         print(f"... and {hidden} more.")
     for explanation in analysis.explanations:
-        print(f"{explanation.symptom} could come from {explanation.sentence}" if explanation.supported
-              else f"{explanation.symptom}, {explanation.sentence}")
+        print(f"Pain of {explanation.symptom} could come from {explanation.sentence}")
     for doubt in analysis.doubts:
         print("Note:", doubt)
     print("Report:", output / REPORT)

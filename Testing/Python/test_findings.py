@@ -97,6 +97,16 @@ def test_a_certain_stenosis_comes_before_a_borderline_one_and_a_disc_before_a_ve
     assert ranked_places([vertebra, *near, STENOSIS]) == [L4_L5, Level.L3, L5_S1], "as the cards"
 
 
+def test_where_more_numbers_say_so_it_is_worse() -> None:
+    upper = Segment(Level.L2, Level.L3)
+    both = [record("canal_area", L4_L5, 31.0, "mm2", severity=SEVERE),
+            record("canal_ap_diameter", L4_L5, 5.2, severity=SEVERE)]
+    one = [record("canal_ap_diameter", upper, 8.9, severity=SEVERE),
+           record("canal_area", upper, 129.0, "mm2", severity=MILD),
+           record("pfirrmann_grade", upper, 4.0, "1", severity=MODERATE, word="IV")]
+    assert [each.level for each in level_findings([*one, *both])] == [L4_L5, upper]
+
+
 def test_what_makes_a_stenosis_severe_is_said_first() -> None:
     (found,) = level_findings([replace(STENOSIS, grades=(Grade("early stenosis", "100-130 mm2", "A 1985", MILD),)),
                                record("canal_ap_diameter", L4_L5, 8.3, severity=SEVERE, label="absolute stenosis",

@@ -45,7 +45,8 @@ class LevelFinding:
 
 def level_findings(measurements: Sequence[Measurement]) -> tuple[LevelFinding, ...]:
     """Every level with something abnormal, the worst first: by its worst finding, which counts less where it is
-    borderline or a vertebra's instead of a disc's, then by all of them, then head to foot."""
+    borderline or a vertebra's instead of a disc's, and more the more numbers say it; then by all findings, then head to
+    foot."""
     at: dict[Level | Segment, list[Measurement]] = {}
     for record in measurements:
         if record.level is not None:
@@ -53,6 +54,7 @@ def level_findings(measurements: Sequence[Measurement]) -> tuple[LevelFinding, .
     found = [LevelFinding(level, tuple(said)) for level, records in at.items()
              if (said := phrases(records, measurements))]
     return tuple(sorted(found, key=lambda f: (-f.severity, f.phrases[0].is_borderline, isinstance(f.level, Level),
+                                              -sum(record.severity for record in f.phrases[0].records),
                                               -sum(p.severity for p in f.phrases), place_of(f.level))))
 
 

@@ -1,5 +1,6 @@
 """The panel as a whole: its steps, what runs, and where on the spine people are."""
 
+import html
 from typing import Any
 
 import qt
@@ -116,7 +117,10 @@ class Panel:
         self.ui.stepTabs.currentIndex = index
 
     def say(self, text: str, error: bool = False) -> None:
-        """The line below the steps."""
+        """The line below the steps.
+
+        :param text: HTML.
+        """
         self.ui.statusLabel.text = f'<span style="color:#d04040">{text}</span>' if error else text
         self.ui.statusLabel.visible = bool(text)
 
@@ -136,7 +140,7 @@ class Panel:
             except Cancelled:
                 self.say(_("Canceled; the scene is as before."))
             except InputError as error:
-                self.say(str(error), error=True)
+                self.say(html.escape(str(error)), error=True)
             else:
                 if not again:
                     self.turn_to(self.LABEL if self._in_doubt() else self.MEASURE)

@@ -104,7 +104,7 @@ class ReportStep:
         self._written(path, lambda: missing.extend(self._panel.logic.writeDicom(
             self._edited(), self._session.measured, path, self._ui.deidentifyCheck.checked)), show=False)
         if missing:
-            self._panel.say("<br>".join([_("Written: {path}").format(path=path), *map(html.escape, missing)]))
+            self._panel.say("<br>".join(map(html.escape, [_("Written: {path}").format(path=path), *missing])))
 
     def _copy(self) -> None:
         if self._session.memory is None:
@@ -126,7 +126,7 @@ class ReportStep:
         with slicer.util.tryWithErrorDisplay(_("The file could not be written."), waitCursor=True):
             if write() is False:
                 raise RuntimeError(_("Slicer could not write {path}.").format(path=path))
-        self._panel.say(_("Written: {path}").format(path=path))
+        self._panel.say(_("Written: {path}").format(path=html.escape(str(path))))
         if show:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
 

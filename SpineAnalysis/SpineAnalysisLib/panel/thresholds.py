@@ -1,5 +1,6 @@
 """The published cut-offs, and people's own limits in their place."""
 
+import html
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ class Thresholds:
             own[band] = float(self._ui.thresholdTable.item(row, column).text().split()[0].replace(",", "."))
             changed = rule.with_limits(own)
         except (IndexError, ValueError) as error:
-            said = str(error) if isinstance(error, InputError) else _("A limit is a number.")
+            said = html.escape(str(error)) if isinstance(error, InputError) else _("A limit is a number.")
             self._panel.say(said, error=True)
             self._filled = None
             self._panel.update_soon()
