@@ -40,9 +40,9 @@ APART_MM = 2.0
 beside a body."""
 CANAL_SINE = 0.55
 """Rays that go backward and no farther aside than this meet the canal, not pedicles."""
-WALL_MM = 1.0
-"""In front of the canal an outline runs this near to the body's back wall, as that was fitted; bone that was taken for
-body behind a canal that a herniation pushes back does not."""
+WALL_MM = (1.0, 2.0)
+"""In front of the canal an outline runs this near to the body's back wall, which was fitted straight: in front of it, and
+behind it, where rims have lips; bone that was taken for body behind a canal that a herniation pushes back does not."""
 TAKEN_MM = 1.0
 """Standard deviation of a rim that was taken to run as the other one does."""
 KNOWN_SHARE = 0.7
@@ -203,7 +203,7 @@ def _outline(spine: Spine, vertebra: Vertebra, rim: Rim, frame: Frame, sign: flo
         radius = np.where(np.abs(radius * _RAYS[:, 0]) > SACRAL_MM, np.nan, radius)
     canal = (_RAYS[:, 1] < 0) & (np.abs(_RAYS[:, 0]) < CANAL_SINE)
     wall = frame.to_frame(rim.corner(-1))[1] / np.minimum(_RAYS[:, 1], -0.1)
-    radius = np.where(canal, np.clip(radius, wall - WALL_MM, wall + WALL_MM), radius)
+    radius = np.where(canal, np.clip(radius, wall - WALL_MM[0], wall + WALL_MM[1]), radius)
     at = np.where(np.isfinite(radius), radius, float(rim.half.mean()))[:, None] * _RAYS
     return radius, (origin @ normal - at @ normal[:2]) / normal[2]
 
