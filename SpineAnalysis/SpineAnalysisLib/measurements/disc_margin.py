@@ -41,8 +41,9 @@ beside a body."""
 CANAL_SINE = 0.55
 """Rays that go backward and no farther aside than this meet the canal, not pedicles."""
 WALL_MM = (1.0, 2.0)
-"""In front of the canal an outline runs this near to the body's back wall, which was fitted straight: in front of it, and
-behind it, where rims have lips; bone that was taken for body behind a canal that a herniation pushes back does not."""
+"""In front of the canal an outline runs this near to the body's back wall, which was fitted straight: in front of it,
+and behind it, where rims have lips; bone that was taken for body behind a canal that a herniation pushes back does
+not."""
 TAKEN_MM = 1.0
 """Standard deviation of a rim that was taken to run as the other one does."""
 KNOWN_SHARE = 0.7
