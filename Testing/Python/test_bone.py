@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from SpineAnalysisLib.anatomy import Level, Segment
+from SpineAnalysisLib.anatomy import Kind, Level, Segment
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.findings import sentences
 from SpineAnalysisLib.geometry.faces import Faces
@@ -263,3 +263,40 @@ def test_walls_that_lean_do_not_make_a_slip(front: float, shift: float, leans: b
     assert slip.value is not None
     assert slip.value < -3.0
     assert ("walls_lean" in slip.flags, slip.grade is None, share.grade is None) == (leans, leans, leans)
+
+
+def test_rounded_corners_do_not_draw_an_endplate_out() -> None:
+    """A front wall that is hollow in its middle only: a parabola through it would meet the endplates far in front."""
+    axis = np.arange(-30.0, 30.0, 0.7)
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    front = 16.0 - 5.0 * np.cos(np.clip(z / 9.0, -1.0, 1.0) * np.pi / 2.0)
+    matrix = np.diag([0.7, 0.7, 0.7, 1.0])
+    matrix[:3, 3] = -30.0
+    body = Volume((np.abs(x) < 21.3) & (y > -16.4) & (y < front) & (np.abs(z) < 12.2), matrix)
+    faces = Faces.of(body, Frame(np.zeros(3), *np.eye(3)))
+    for rim in (faces.superior, faces.inferior):
+        assert rim is not None
+        assert rim.corner(1)[1] == pytest.approx(16.0, abs=0.7)
+
+
+def test_heights_that_grow_downward_are_no_loss() -> None:
+    """The second body in view has one neighbor above, so that one below counts too, not two."""
+    phantom = Phantom(SpineSpec.typical(Level.T10, Level.L1))
+    found = vertebra.compute(build_spine(phantom.labels(phantom.grid(1.5), split=True)), {}, silent).measurements
+    loss = next(m for m in found if (m.key, m.level) == ("vertebral_height_loss", Level.T11))
+    heights = {m.level: m.value or 0.0 for m in found if m.key == "vertebra_height_posterior"}
+    assert heights[Level.T10] < heights[Level.T11] < heights[Level.T12] < heights[Level.L1]
+    own = {m.key: m.value or 0.0 for m in found if m.level is Level.T11}
+    wedge = 100.0 * (1.0 - own["vertebra_height_anterior"] / own["vertebra_height_posterior"])
+    assert loss.value == pytest.approx(max(wedge, 0.0), abs=0.5)
+
+
+def test_a_side_that_is_cut_tells_no_lateral_slip() -> None:
+    phantom = Phantom(SpineSpec.typical(Level.L3, Level.L4))
+    labels = phantom.labels(phantom.grid(1.5), split=True)
+    body = phantom.chain.bodies[1].frame
+    aside = body.to_frame(labels.to_ras(np.indices(labels.shape).reshape(3, -1).T))[:, 0].reshape(labels.shape)
+    array = np.where(np.isin(labels.array, labels.values(Kind.BODY, Level.L4)) & (aside < -6.0), 0, labels.array)
+    for each, known in ((labels, True), (replace(labels, array=array), False)):
+        record = next(m for m in measured(build_spine(each)) if m.key == "lateral_slip")
+        assert (record.value is not None, "widths_do_not_match" in record.flags) == (known, not known)

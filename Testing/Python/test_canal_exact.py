@@ -14,7 +14,8 @@ from canal_truth import CANAL, CORD, Comparison, compare, listed
 from scipy.spatial.transform import Rotation
 
 from SpineAnalysisLib.analysis import Analysis, analyze
-from SpineAnalysisLib.phantoms import Phantom, preset
+from SpineAnalysisLib.anatomy import Kind, Level
+from SpineAnalysisLib.phantoms import Phantom, SpineSpec, preset
 from SpineAnalysisLib.volume import LabelMap
 
 ORIGIN = (0.31, 0.17, 0.43)
@@ -241,3 +242,18 @@ def test_same_input_same_output(measured: Measured) -> None:
         assert one.marks == other.marks
         for name, column in one.columns.items():
             np.testing.assert_array_equal(column, other.columns[name])
+
+
+def test_a_broken_outline_beside_the_pedicles_is_refused() -> None:
+    """Discs narrow a canal, pedicles do not: one that all but closes there was not labeled in full."""
+    phantom = Phantom(SpineSpec.typical(Level.L3, Level.L4))
+    labels = phantom.labels(phantom.grid(1.0), cord=False)
+    body = phantom.chain.bodies[1]
+    middle = phantom.canal.points[np.abs(body.frame.to_frame(phantom.canal.points)[:, 2] - body.pedicle_z).argmin()]
+    place = labels.to_ras(np.indices(labels.shape).reshape(3, -1).T).reshape(*labels.shape, 3) - middle
+    across = np.linalg.norm(place - (place @ body.frame.superior)[..., None] * body.frame.superior, axis=-1)
+    broken = labels.mask(labels.values(Kind.CANAL)) & (np.abs(place @ body.frame.superior) < 4.0) & (across > 0.9)
+    for array, known in ((labels.array, True), (np.where(broken, 0, labels.array), False)):
+        record = analyze(None, replace(labels, array=array), only=["canal"]).measurement("canal_area", "L4")
+        assert record is not None
+        assert (record.value is not None, "canal_outline_lost" in record.flags) == (known, not known)

@@ -173,3 +173,16 @@ def test_grades_name_their_source(spine: Spine, phantom: Phantom) -> None:
     wide = measured(spine)["lateral_recess_depth", UPPER, "right"]
     assert wide.grade is not None
     assert wide.grade.label == "normal"
+
+
+@pytest.mark.parametrize(("ahead", "flag"), [(21.0, "wall_not_told"), (-0.5, "walls_meet"), (8.0, None)])
+def test_widths_that_no_foramen_has_are_refused(spine: Spine, ahead: float, flag: str | None) -> None:
+    """Where bone behind is missing, and where disc and process were labeled into each other."""
+    found = foramen._foramen(spine, spine.segments[0], "right", 1, ())
+    assert isinstance(found, foramen.Foramen)
+    walls = replace(found.opening, behind=np.zeros_like(found.opening.behind),
+                    ahead=np.full_like(found.opening.ahead, ahead))
+    records = {m.key: m for m in foramen._records(replace(found, opening=walls), spine.resolution, {})}
+    for key in ("foramen_width", "foramen_width_disc"):
+        assert records[key].value == (pytest.approx(ahead) if flag is None else None)
+        assert flag is None or flag in records[key].flags

@@ -45,6 +45,8 @@ spines: 0.81 and more, 15 degrees and less; 0.76 beside a collapsed body with sp
 wrong: 0.58 to 0.72.
 """
 NO_MATCH, ODD_MATCH = "endplates_do_not_match", "endplates_differ"
+CORNER_MM = 4.0
+"""The front end of an endplate lies no farther forward than bone this near to it does."""
 CLEAR_SHARE = 0.07
 """Share of the body's height at either end, where rims flare and spurs grow, that walls are not fitted to."""
 
@@ -239,6 +241,14 @@ class Faces:
     def inferior(self) -> Rim | None:
         return self._rim(-1)
 
+    def _foremost(self, face: Face, sign: int) -> float:
+        """How far forward bone lies at an endplate: a hollow front wall, drawn on to the rim, would go beyond."""
+        center, half = self._extent
+        bone = self.centers[self.inside]
+        below = sign * (face.height(bone[:, :2]) - bone[:, 2])
+        near = (below >= 0.0) & (below < CORNER_MM) & (np.abs(bone[:, 0] - center[0]) < STRIP_SHARE * half[0])
+        return float(bone[near, 1].max() + self._voxels[1] / 2.0) if near.any() else np.inf
+
     def _rim(self, sign: int) -> Rim | None:
         face = self._plates[sign]
         walls = (self.left, self.right, self.back, self.front)
@@ -251,6 +261,7 @@ class Faces:
             reach = [float(ends[i, i // 2]) if wall is None else
                      float(wall.height(wall.within(np.array([center[1 - i // 2], heights[i]]))))
                      for i, wall in enumerate(walls)]
+            reach[3] = min(reach[3], self._foremost(face, sign))
             low, high = np.array([reach[0], reach[2]]), np.array([reach[1], reach[3]])
             center, half = (low + high) / 2.0, np.maximum((high - low) / 2.0, 3.0)
         spread = [UNSEEN_MM if wall is None else float(np.linalg.norm([

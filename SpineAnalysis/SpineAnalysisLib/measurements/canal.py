@@ -30,6 +30,8 @@ END_SHARE = 0.36
 """The same for the two ends of a diameter, each on its own."""
 PLACE_MM = 0.7
 """Standard uncertainty of where along the canal a level is; it matters where the canal widens or narrows."""
+LOST_SHARE = 0.1
+"""An area beside the pedicles that is less than this share of the canal's median one is that of a broken outline."""
 THICK_MM = 3.5
 COARSE_MM = 2.5
 
@@ -171,10 +173,13 @@ def _at_vertebra(spine: Spine, profile: Profile, vertebra: Vertebra, settings: M
         if profile.name == "canal":
             yield _missing("canal_area", vertebra.level, "mm2", (*flags, "canal_not_in_view"))
         return
+    index = profile.tube.nearest(vertebra.canal_s)
+    if profile.name == "canal" and profile.area[index] < LOST_SHARE * float(np.nanmedian(profile.area)):
+        yield _missing("canal_area", vertebra.level, "mm2", (*flags, "canal_outline_lost"))
+        return
     for quantity, unit in QUANTITIES:
         value = value_at(profile.tube, getattr(profile, quantity), vertebra.canal_s)
-        yield from _record(profile, quantity, unit, vertebra.level, profile.tube.nearest(vertebra.canal_s), value,
-                           flags, settings)
+        yield from _record(profile, quantity, unit, vertebra.level, index, value, flags, settings)
 
 
 def _record(profile: Profile, quantity: str, unit: str, place: Level | Segment, index: int, value: float,

@@ -21,6 +21,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
                                        "the outlines of several of them"),
     "scans_disagree": (_LIMITED, "another scan of the visit says otherwise, by more than both uncertainties let "
                                  "expect"),
+    "canal_outline_lost": (_POOR, "the canal's outline all but closes beside the pedicles, where no disc narrows it: "
+                                  "it is broken here"),
     "partial_reference": (_LIMITED, "the reference above or below is only partly in view"),
     "pedicle_height_estimated": (_GOOD, "no pedicle is labeled; its height was estimated from the body"),
     "superior_endplate_not_in_view": (_LIMITED, "the vertebra's superior endplate is not in view"),
@@ -34,6 +36,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
                           "because the walls lean or have lips; not graded"),
     "endplates_do_not_match": (_POOR, "the facing endplates do not fit each other in depth or in tilt: a body's "
                                       "outline is wrong here"),
+    "widths_do_not_match": (_POOR, "the facing endplates differ much in width: the outline of a side is wrong here"),
     "slip_beyond_half": (_POOR, "the bodies would be more than half off each other, and not both are whole in view"),
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
     "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
@@ -51,6 +54,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),
     "foramen_not_in_view": (_POOR, "the foramen is open to the front or behind, or a pedicle is not in view"),
+    "walls_meet": (_POOR, "what is labeled in front of and behind the foramen meets here, so that no width is known"),
+    "wall_not_told": (_POOR, "a wall has a gap or a step here, so that the width is hardly known"),
     "facet_not_in_view": (_POOR, "no superior articular process is in view here"),
     "soft_walls": (_GOOD, "on T2, ligament and joint capsule are as dark as bone and count as wall, so that "
                          "a limit that is for bone may say too much"),

@@ -35,6 +35,9 @@ RECESS_SHARE = 0.5
 """Standard uncertainty of a recess's place to the side and up, in voxels."""
 VAGUE_MM = 3.0
 """A recess that is known no better than this, the limit of stenosis itself, is not graded."""
+WIDEST_MM = 20.0
+"""Twice the widths of lumbar foramina on CT (7 to 10 mm, docs/ACCURACY.md); where one is wider, bone behind it is
+missing."""
 PLACE_MM = 0.5
 """Standard uncertainty of the height at which a width is taken; it matters where walls slope."""
 SACRAL_PEDICLE_MM, SACRAL_WIDER_MM = np.array([0.0, -3.0, -9.0]), (-1.0, 4.0)
@@ -143,7 +146,7 @@ def _foramen(spine: Spine, motion: MotionSegment, side: Side, sign: int, flags: 
     frame = plane_through(top, bottom, motion.disc.anterior)
     walls = Walls.of(_walls(spine, motion.segment, frame))
     found = opening(walls, frame, top, bottom)
-    if found is None:
+    if found is None or float(np.median(found.widths)) > WIDEST_MM:
         return "foramen_not_in_view"
     a, b = motion.disc.plane.distance(np.stack([top, bottom]))
     low, high = frame.to_frame(bottom)[1], frame.to_frame(top)[1]
@@ -241,6 +244,9 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
             continue
         behind, ahead = found.walls_at(height)
         spread = float(np.linalg.norm([drawn, PLACE_MM * found.slope_at(height), edges.get(key, 0.0)]))
+        if ahead <= behind or ahead - behind > WIDEST_MM or edges.get(key, 0.0) > ahead - behind:
+            yield _missing(key, segment, side, (*foramen.flags, "walls_meet" if ahead <= behind else "wall_not_told"))
+            continue
         yield record(key, ahead - behind, "mm", spread, _line(found, (behind, height), (ahead, height)))
     outline = OUTLINE_SHARE * found.perimeter * float(np.linalg.norm([(front + up) / 2.0, across, placed]))
     yield record("foramen_area", found.area, "mm2", outline, Geometry("contour", found.contour_RAS, found.frame))

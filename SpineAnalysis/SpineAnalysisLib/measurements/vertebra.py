@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Level, Region
-from ..geometry.faces import NO_MATCH, ODD_MATCH, Rim, mismatch
+from ..geometry.faces import FIT, NO_MATCH, ODD_MATCH, SIDE_SHARE, Rim, mismatch
 from ..geometry.frames import Frame, reject, unit
 from ..progress import Progress, step
 from ..spine import MotionSegment, Spine, Vertebra
@@ -45,8 +45,8 @@ def _definitions() -> Iterator[Definition]:
                          f"Distance between the body's endplates at the {where}, along the vertebral S axis.",
                          coding=Coding(HEIGHT, part=PARTS[place]), draw=True)
     yield Definition(_LOSS, "Height loss", "%", "The larger of two losses: of anterior height relative to the "
-                     "vertebra's own posterior height, and of any height relative to the median of up to two neighbors "
-                     "above and two below, where there are some on both sides.",
+                     "vertebra's own posterior height, and of any height relative to the median of as many "
+                     "neighbors above as below, up to two, where there are some on both sides.",
                      "Genant et al., J Bone Miner Res 1993;8:1137-1148", decimals=0)
     yield Definition("vertebra_slip", "Slip", "mm", "Shift of the upper body's posterior inferior corner along the "
                      "lower body's superior endplate, from its posterior corner; forward is positive.", draw=True)
@@ -129,7 +129,8 @@ def _loss(body: Body, bodies: list[Body], flags: tuple[str, ...], settings: Mapp
           ) -> Iterator[Measurement]:
     """The largest of all losses, with a flag that says against what."""
     i = bodies.index(body)
-    above, below = bodies[max(i - NEIGHBORS, 0):i], bodies[i + 1:i + 1 + NEIGHBORS]
+    count = min(i, len(bodies) - 1 - i, NEIGHBORS)  # as many above as below, as heights grow downward
+    above, below = bodies[i - count:i], bodies[i + 1:i + 1 + count]
     losses = [(1.0 - body.heights[0] / body.heights[2], 0, 2, "loss_against_own_posterior_height")]
     if above and below:
         expected = np.median([other.heights for other in above + below], axis=0)
@@ -198,7 +199,7 @@ def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings:
     yield graded("vertebra_slip_percent", motion.segment, 100.0 * slip / depth, "%", 100.0 * spread / depth, flags,
                  shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM and sure)
     if upper.faces.sides and lower.faces.sides:
-        yield _lateral(motion, above, below, plate, flags, settings)
+        yield _lateral(motion, above, below, plate, spine.resolution, flags, settings)
 
 
 def _step(motion: MotionSegment, upper: Vertebra, lower: Vertebra) -> float | None:
@@ -211,10 +212,15 @@ def _step(motion: MotionSegment, upper: Vertebra, lower: Vertebra) -> float | No
     return None if above is None or below is None else float((above - below) @ motion.disc.anterior)
 
 
-def _lateral(motion: MotionSegment, above: Rim, below: Rim, plate: Frame, flags: tuple[str, ...],
-             settings: Mapping[str, Any]) -> Measurement:
+def _lateral(motion: MotionSegment, above: Rim, below: Rim, plate: Frame, resolution: FloatArray,
+             flags: tuple[str, ...], settings: Mapping[str, Any]) -> Measurement:
+    widths = sorted(float(rim.half[0]) for rim in (above, below))
+    if widths[0] < FIT * widths[1]:
+        flags = (*flags, "widths_do_not_match")
+        return Measurement("lateral_slip", motion.segment, None, "mm", None, None, quality_of(flags), flags)
     aside = float((above.corner(-1) - below.corner(-1)) @ plate.right)
-    spread = np.linalg.norm([*above.deviations[:2], *below.deviations[:2]]) / 2.0
+    spread = np.linalg.norm([*above.deviations[:2], *below.deviations[:2],
+                             2.0 * SIDE_SHARE * np.linalg.norm(plate.right @ resolution)]) / 2.0
     turned = np.radians(ROTATION_DEG) * np.hypot(above.half[1], below.half[1])
     line = np.stack([plate.origin, plate.origin + aside * plate.right])
     return graded("lateral_slip", motion.segment, aside, "mm", float(np.hypot(spread, turned)), flags,
