@@ -12,6 +12,7 @@ from SpineAnalysisLib.anatomy import Level, Segment, Side
 from SpineAnalysisLib.errors import InputError
 from SpineAnalysisLib.findings import explain, level_findings, sentences, symptom_of
 from SpineAnalysisLib.measurements.record import Grade, Measurement, Severity
+from SpineAnalysisLib.measurements.registry import cutoffs
 from SpineAnalysisLib.phantoms import Phantom, preset
 from SpineAnalysisLib.report.cards import ranked as ranked_places
 from SpineAnalysisLib.report.html import render_report
@@ -136,6 +137,13 @@ def test_near_a_cutoff_is_said() -> None:
                                record("vertebra_slip_percent", L4_L5, -9.0, "%", severity=MILD,
                                       label="Meyerding grade I")])
     assert found.sentence == "L4-L5: borderline retrolisthesis of 3.1 ± 0.4 mm, 9 ± 0 % (Meyerding grade I)."
+
+
+@pytest.mark.parametrize("name", ["ciric_1980", "hasegawa_1995"])
+def test_lumbar_limits_grade_no_chest(name: str) -> None:
+    rule = cutoffs()[name]
+    assert rule.applies(L4_L5, "", False)
+    assert not rule.applies(Segment(Level.T12, Level.L1), "", False)
 
 
 # --- pain

@@ -33,7 +33,7 @@ CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("hasegawa_1995", "foramen_height", frozenset({Region.LUMBAR}),
            (Band(15.0, "narrow foramen", Severity.MILD),),
            "Hasegawa et al., J Bone Joint Surg Am 1995;77:32-38", at=(Segment,)),
-    Cutoff("ciric_1980", "lateral_recess_depth", _ANYWHERE,
+    Cutoff("ciric_1980", "lateral_recess_depth", frozenset({Region.LUMBAR}),
            (Band(3.0, "lateral recess stenosis", Severity.MODERATE),),
            "Ciric et al., J Neurosurg 1980;53:433-443", at=(Segment,)),
     _schwab("pelvic_tilt", (20.0, 30.0), "deg", Level),
