@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ..geometry.frames import unit
 from ..volume import LabelMap
-from .priors import NAMES, normal
+from .priors import NAMES, mixed
 
 FloatArray = NDArray[np.floating]
 
@@ -70,12 +70,6 @@ def highest_body(labels: LabelMap, values: Sequence[int]) -> Tall | None:
 
 def likelihood(ratio: float) -> FloatArray:
     """(L,) logarithm of how well such a height fits each state."""
-    known = {"C1": _mixed(ratio, (1.0, _ATLAS)),
-             "C2": _mixed(ratio, (1.0 - _NO_DENS, _WITH_DENS), (_NO_DENS, _WITHOUT_DENS))}
-    other = _mixed(ratio, (1.0 - _MERGES, _USUAL), (_MERGES, _MERGED))
-    return np.log([known.get(name, other) for name in NAMES])
-
-
-def _mixed(value: float, *parts: tuple[float, tuple[float, float]]) -> float:
-    fits = sum(share * normal(value, *usual) for share, usual in parts)
-    return (1.0 - _MISDRAWN) * fits + _MISDRAWN / _ANY
+    shapes = {"C1": ((1.0, _ATLAS),), "C2": ((1.0 - _NO_DENS, _WITH_DENS), (_NO_DENS, _WITHOUT_DENS))}
+    other = ((1.0 - _MERGES, _USUAL), (_MERGES, _MERGED))
+    return np.log([mixed(ratio, shapes.get(name, other), _MISDRAWN, _ANY) for name in NAMES])

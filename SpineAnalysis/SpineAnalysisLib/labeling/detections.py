@@ -1,7 +1,7 @@
 """Vertebrae that were found in a scan and have no name yet, in the order of the spine."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from ..anatomy import Level
 from ..errors import InputError
 from .dens import Tall
 from .lowest import Looks
+from .traits import Seen
 
 FloatArray = NDArray[np.floating]
 
@@ -33,6 +34,8 @@ class Detection:
     :param confidence: probability that it is a vertebra of its own at all, below 1.
     :param looks: of the lowest body, where they are seen.
     :param tall: how tall the highest body is, where that is seen.
+    :param ring: how deep the highest vertebra is in front of its canal, in the next one's depth, where that is seen.
+    :param traits: what else was measured of it, by name (``appearance``).
     """
 
     center_RAS: FloatArray
@@ -43,6 +46,8 @@ class Detection:
     confidence: float = 0.99
     looks: Looks | None = None
     tall: Tall | None = None
+    ring: float | None = None
+    traits: Mapping[str, Seen] = field(default_factory=dict)
 
     @property
     def pedicle_distance(self) -> float:

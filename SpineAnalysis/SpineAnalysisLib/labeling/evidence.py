@@ -1,6 +1,6 @@
 """What a label map or a modeled spine shows of which vertebra is which."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,12 @@ from scipy.spatial import cKDTree
 from ..anatomy import Kind, Level
 from ..spine import Spine
 from ..volume import LabelMap
+from .appearance import appearance
+from .atlas import ring
 from .dens import Tall, highest_body
 from .detections import Detection
 from .lowest import Looks, looks
+from .traits import Seen
 
 FloatArray = NDArray[np.floating]
 
@@ -44,10 +47,11 @@ def evidence_from_spine(spine: Spine) -> list[Detection]:
     """The vertebrae of a modeled spine, top to bottom, by their surroundings; of names, only the sacrum's counts."""
     found = pieces(spine.labels)
     regions = _regions(spine.labels, found)
+    traits = dict(zip((p.level for p in found), _traits(spine.labels, found), strict=True))
     by_level = {p.level: region for p, region in zip(found, regions, strict=True)}
     return [Detection(v.frame.origin, by_level.get(v.level), None,
                       frozenset({Level.S1}) if v.level is Level.S1 else frozenset(Level) - {Level.S1},
-                      confidence=SEGMENTED) for v in spine.vertebrae]
+                      confidence=SEGMENTED, traits=traits.get(v.level, {})) for v in spine.vertebrae]
 
 
 def room_beyond(labels: LabelMap, top_RAS: FloatArray, bottom_RAS: FloatArray) -> tuple[float, float]:
@@ -96,11 +100,15 @@ def evidence_from_pieces(labels: LabelMap, found: Sequence[Piece], certain: Coll
     out = [Detection(p.center_RAS, region,
                      could_be=frozenset({p.level}) if p.level in certain else frozenset(Level) - taken,
                      confidence=_SACRUM if seen is not None and p.level is Level.S1 else SEGMENTED,
-                     looks=seen if i == place else None)
-           for i, (p, region) in enumerate(zip(found, _regions(labels, found), strict=True))]
+                     looks=seen if i == place else None, traits=traits)
+           for i, (p, region, traits) in enumerate(zip(found, _regions(labels, found), _traits(labels, found),
+                                                       strict=True))]
     if highest is not None and tall is not None:  # distances between vertebrae are those between bodies
         center = tall.below_dens_RAS if tall.telling else found[highest].center_RAS
         out[highest] = replace(out[highest], center_RAS=center, tall=tall)
+    top = sorted(range(len(found)), key=lambda i: -found[i].center_RAS[2])[:2]
+    if len(top) == 2:
+        out[top[0]] = replace(out[top[0]], ring=ring(*(out[i].traits for i in top)))
     return out
 
 
@@ -121,6 +129,16 @@ def _highest(labels: LabelMap, found: Sequence[Piece]) -> tuple[int | None, Tall
     highest = sorted(bodies, key=lambda i: -found[i].center_RAS[2])[:3]
     values = [found[i].value for i in highest]
     return (None, None) if len(set(values)) < 3 else (highest[0], highest_body(labels, values))
+
+
+def _traits(labels: LabelMap, found: Sequence[Piece]) -> list[Mapping[str, Seen]]:
+    """What the vertebrae look like; nothing of the sacrum, and of parts of one label."""
+    values = [p.value for p in found]
+    places = sorted((i for i, p in enumerate(found) if p.level is not Level.S1 and values.count(p.value) == 1),
+                    key=lambda i: -found[i].center_RAS[2])
+    seen = appearance(labels, [(found[i].level, found[i].value, found[i].center_RAS) for i in places])
+    by_place = dict(zip(places, seen, strict=True))
+    return [by_place.get(i, {}) for i in range(len(found))]
 
 
 def _parts(labels: LabelMap, value: int, window: tuple[slice, ...]) -> list[FloatArray]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..anatomy import Level, Region, successors
 from ..errors import InputError
+from .atlas import telling
 from .detections import Detection, far_away, from_head_to_foot
 from .inference import Path, Posterior, infer
 from .landmarks import Landmark
@@ -71,7 +72,7 @@ class Labeling:
     :param probabilities: of each name.
     :param probability: of all names together.
     :param runner_up: the likeliest other names, and their probability.
-    :param references: what in view tells the levels: "anchor", "C2", "sacrum", "sacral shape" (of a body), "neck
+    :param references: what in view tells the levels: "anchor", "C1", "C2", "sacrum", "sacral shape" (of a body), "neck
         border", "rib border", "conus", "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra
         between the two regions looks like neither or is missing, so that the border may be one vertebra off.
     :param notes: sentences about the doubt, variants and gaps.
@@ -156,12 +157,15 @@ def _shows_neck(ordered: Sequence[Detection], anchored: Sequence[tuple[int, Leve
     """Whether chest vertebrae can be counted or have names; otherwise, by convention, the lowest with ribs is T12."""
     known = [*(level for _, level in anchored), *(max(d.could_be) for d in ordered if d.could_be)]
     at_neck = [d for d in ordered if d.region_probabilities is not None and np.argmax(d.region_probabilities) == 0]
-    return bool(at_neck) or _shows_dens(ordered) or any(level <= Level.T11 for level in known) or \
+    return bool(at_neck) or bool(_seen_of_neck(ordered)) or any(level <= Level.T11 for level in known) or \
         any(d.named is not None for d in ordered)
 
 
-def _shows_dens(ordered: Sequence[Detection]) -> bool:
-    return any(d.tall is not None and d.tall.telling for d in ordered)
+def _seen_of_neck(ordered: Sequence[Detection]) -> list[str]:
+    """Which of the two highest vertebrae is known by its shape."""
+    ring = any(d.ring is not None and telling(d.ring) for d in ordered)
+    dens = any(d.tall is not None and d.tall.telling for d in ordered)
+    return ["C1"] * ring + ["C2"] * dens
 
 
 def _in_order(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
@@ -205,10 +209,9 @@ def _anchored(ordered: Sequence[Detection], anchors: Sequence[Anchor]) -> tuple[
 
 def _references(ordered: Sequence[Detection], path: Path, anchored: Sequence[tuple[int, Level]]) -> tuple[str, ...]:
     """What tells levels, instead of mere likelihood."""
-    out = ["anchor"] if anchored else []
-    for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum")):
-        if any(d.could_be == frozenset({level}) for d in ordered) or (level is Level.C2 and _shows_dens(ordered)):
-            out.append(name)
+    labeled = [name for level, name in ((Level.C2, "C2"), (Level.S1, "sacrum"))
+               if any(d.could_be == frozenset({level}) for d in ordered)]
+    out = list(dict.fromkeys([*(["anchor"] if anchored else []), *_seen_of_neck(ordered), *labeled]))
     if any(d.looks is not None and sacral_evidence(d.looks) > TELLING and level >= 0 and LEVELS[level] is Level.S1
            for d, level in zip(ordered, path, strict=True)):
         out.append("sacral shape")

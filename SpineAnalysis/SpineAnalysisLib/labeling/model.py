@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from ..anatomy import Level
-from . import dens, lowest
+from . import atlas, dens, lowest, traits
+from .appearance import TRAITS
 from .detections import Detection
 from .inference import Chain
 from .landmarks import Landmark, likelihood
@@ -76,6 +77,7 @@ def chain_of(detections: Sequence[Detection], rules: Rules) -> Chain:
     real = _regions(detections, rules.use_ribs) + _allowed(detections, rules.anchors) + _names(detections)
     real += likelihood(detections, rules.landmarks) + _looks(detections)
     real = real + np.log([d.confidence for d in detections])[:, None] + (_pedicles(detections) if use_pedicles else 0.0)
+    real = real + traits.likelihood([d.traits for d in detections], TRAITS, SIZES)
     spurious = _spurious(detections, use_pedicles)
     spurious[[index for index, _ in rules.anchors]] = -np.inf
     arcs, likely = _steps(detections, steps)
@@ -144,6 +146,8 @@ def _looks(detections: Sequence[Detection]) -> FloatArray:
             out[i] += lowest.likelihood(detection.looks)
         if detection.tall is not None:
             out[i] += dens.likelihood(detection.tall.ratio)
+        if detection.ring is not None:
+            out[i] += atlas.likelihood(detection.ring)
     return out
 
 

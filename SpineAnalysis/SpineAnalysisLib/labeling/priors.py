@@ -24,7 +24,7 @@ Surg Radiol Anat 1988, 10:291); that often T12 and T11 are taken to look like so
 Populations and definitions differ, hence round numbers.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +121,13 @@ def level_pitch() -> FloatArray:
     return np.asarray(height + (disc + above) / 2.0)
 
 
+def body_and_disc() -> dict[Level, float]:
+    """Height of the disc below each level in that of the bodies above and below it."""
+    usual = [level for level in Level if level >= Level.C2 and not level.is_variant]
+    return {upper: 2.0 * _SIZES[upper][1] / (_SIZES[upper][0] + _SIZES[lower][0])
+            for upper, lower in zip(usual, usual[1:], strict=False)}
+
+
 def pedicle_distance() -> FloatArray:
     """Of every state, between the centers of the two pedicles, mm."""
     return np.array([state.width for state in STATES])
@@ -163,3 +170,12 @@ def presence(steps: FloatArray) -> FloatArray:
 def normal(value: float, mean: float, spread: float) -> float:
     """The normal density."""
     return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2.0 * np.pi)))
+
+
+def mixed(value: float, parts: Iterable[tuple[float, tuple[float, float]]], odd: float, between: float) -> float:
+    """Density of a mixture of normal ones, of which some are otherwise altogether.
+
+    :param parts: share, mean and spread of each.
+    :param odd: share of values that lie anywhere within so much (``between``).
+    """
+    return (1.0 - odd) * sum(share * normal(value, *usual) for share, usual in parts) + odd / between
