@@ -17,7 +17,7 @@ FloatArray = NDArray[np.floating]
 MIN_DISTANCE_MM, MAX_DISTANCE_MM = 8.0, 70.0
 """Between neighboring vertebrae of anybody, also where one was missed."""
 _SIDE_BY_SIDE_MM = 35.0
-_MAX_TILT_DEG = 65.0
+MAX_TILT_DEG = 65.0
 _APART, _HARDLY = 5.0, 0.5
 """Distance in usual ones beyond which detections are another group, and the confidence below which that is no spine."""
 
@@ -92,7 +92,7 @@ def _along(centers: FloatArray) -> list[int]:
     axis = np.linalg.svd(offsets, full_matrices=False)[2][0]
     if axis[2] > 0:
         axis = -axis
-    if axis[2] > -np.cos(np.radians(_MAX_TILT_DEG)):
+    if axis[2] > -np.cos(np.radians(MAX_TILT_DEG)):
         raise InputError("The vertebrae do not follow the patient's long axis: check that their positions are RAS "
                          "millimeters of the scan.")
     order = [int(i) for i in np.argsort(offsets @ axis)]
@@ -106,7 +106,7 @@ def _along(centers: FloatArray) -> list[int]:
 def _check_distances(centers: FloatArray) -> None:
     steps = np.diff(centers, axis=0)
     beside = np.linalg.norm(steps[:, :2], axis=1)
-    if np.count_nonzero(beside > np.maximum(_SIDE_BY_SIDE_MM, 2.0 * np.abs(steps[:, 2]))) > max(1, len(steps) // 3):
+    if np.count_nonzero(beside > np.maximum(_SIDE_BY_SIDE_MM, np.abs(steps[:, 2]))) > max(1, len(steps) // 3):
         raise InputError("The vertebrae lie side by side, as of two spines: pass one person's spine at a time.")
     typical = float(np.median(np.linalg.norm(steps, axis=1)))
     if not MIN_DISTANCE_MM <= typical <= MAX_DISTANCE_MM:

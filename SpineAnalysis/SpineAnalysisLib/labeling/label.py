@@ -16,6 +16,7 @@ from .inference import Path, Posterior, infer
 from .landmarks import Landmark
 from .lowest import TELLING, sacral_evidence
 from .model import Rules, chain_of
+from .plausible import check_anchors
 from .priors import MISLEADING, VARIANTS
 
 LEVELS = tuple(Level)
@@ -135,15 +136,30 @@ def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbe
     if found is None:
         raise InputError("No numbering of the vertebrae fits what is given: correct the named vertebrae, or the way "
                          "of counting.")
+    lost = _lost(ordered, found.best)
+    if (anchors or numbering is not None) and (lost or _mostly_stray(found.best)):
+        raise InputError(f"What was named, or counted from, does not fit {lost or 'the other vertebrae'}: correct the "
+                         "names, or the way of counting.")
     found = _with_spurious(found, len(astray))
     references = (*_references([detections[i] for i in order], found.best, anchored),
                   *(mark.name for mark in landmarks))
-    certainty = _certainty(found, references)
+    certainty = Certainty.REFUSED if lost else _certainty(found, references)
     return Labeling(
         _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
         None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
-        references, tuple(_notes(found, certainty)),
+        references, tuple(_notes(found, certainty, lost)),
         {level: float(chance) for level, chance in zip(LEVELS, found.levels[len(ordered) - 1], strict=True)})
+
+
+def _lost(ordered: Sequence[Detection], path: Path) -> str:
+    """What has a certain name, as a labeled sacrum has, and yet would be no vertebra."""
+    lost = [min(d.could_be) for d, level in zip(ordered, path, strict=True)
+            if level < 0 and d.could_be is not None and len(d.could_be) == 1]
+    return "" if not lost else "the labeled sacrum" if Level.S1 in lost else f"the labeled {lost[0]}"
+
+
+def _mostly_stray(path: Path) -> bool:
+    return sum(level < 0 for level in path) > _MOST_STRAY * len(path)
 
 
 def _with_spurious(found: Posterior, more: int) -> Posterior:
@@ -190,6 +206,8 @@ def _anchored(ordered: Sequence[Detection], anchors: Sequence[Anchor]) -> tuple[
     centers = np.array([d.center_RAS for d in ordered], float)
     out: dict[int, Level] = {}
     for anchor in anchors:
+        if np.shape(anchor.at_RAS) != (3,) or not np.isfinite(anchor.at_RAS).all():
+            raise InputError(f"The point named {anchor.level} has no finite RAS position: place it anew.")
         apart = np.linalg.norm(centers - np.asarray(anchor.at_RAS, float), axis=1)
         index = int(apart.argmin())
         if not apart[index] <= _ANCHOR_REACH_MM:
@@ -201,9 +219,7 @@ def _anchored(ordered: Sequence[Detection], anchors: Sequence[Anchor]) -> tuple[
         if out.setdefault(index, anchor.level) is not anchor.level:
             raise InputError(f"The same vertebra is named {out[index]} and {anchor.level}: keep one of the two.")
     placed = sorted(out.items())
-    for (_, upper), (_, lower) in zip(placed, placed[1:], strict=False):
-        if lower <= upper:
-            raise InputError(f"{upper} is named above {lower}: correct one of the two.")
+    check_anchors([(centers[index], level) for index, level in placed])
     return tuple(placed)
 
 
@@ -242,7 +258,7 @@ def _borders(ordered: Sequence[Detection], path: Path) -> list[str]:
 
 
 def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
-    if sum(level < 0 for level in found.best) > _MOST_STRAY * len(found.best):
+    if _mostly_stray(found.best):
         return Certainty.REFUSED
     if found.probability < DOUBTFUL or not references:
         return Certainty.PROVISIONAL
@@ -251,11 +267,12 @@ def _certainty(found: Posterior, references: Sequence[str]) -> Certainty:
     return Certainty.LIKELY if found.probability >= LIKELY else Certainty.DOUBTFUL
 
 
-def _notes(found: Posterior, certainty: Certainty) -> list[str]:
+def _notes(found: Posterior, certainty: Certainty, lost: str) -> list[str]:
     out = []
     named = [level for level in _named(found.best) if level is not None]
     if certainty is Certainty.REFUSED:
-        out.append("Levels are refused: most of what was found does not follow one another as vertebrae do.")
+        out.append(f"Levels are refused: the vertebrae do not fit {lost}." if lost else
+                   "Levels are refused: most of what was found does not follow one another as vertebrae do.")
     elif certainty is Certainty.PROVISIONAL:
         out.append(f"Levels are provisional: what is in view does not tell where to count from; {extent(named)} are "
                    f"likeliest ({found.probability:.0%}){_else(found)}.")

@@ -15,13 +15,14 @@ from ..spine import Spine
 from ..volume import LabelMap
 from .evidence import pieces
 from .label import Anchor, Certainty, Labeling, Numbering, extent
+from .plausible import check_spine
 from .repair import Repaired, against, label_spine, relabel, repair
 
 _SETTLED = frozenset({Certainty.CERTAIN, Certainty.LIKELY, Certainty.DOUBTFUL})
 _IMPOSSIBLE = 0.01
 """Probability of a name under which another takes its place, though that is provisional as well."""
-PROVISIONAL = "Levels are provisional"
-"""How every sentence begins that says so."""
+PROVISIONAL, REFUSED = "Levels are provisional", "Levels are refused"
+"""How sentences begin that say so."""
 
 
 class Source(StrEnum):
@@ -101,6 +102,7 @@ def name_levels(labels: LabelMap, levels_known: bool = True, anchors: Sequence[A
     :raises InputError: for names that cannot be and cannot be repaired, for what cannot be one spine, for anchors that
         contradict one another or lie beside the spine.
     """
+    check_spine(labels, pieces(labels), levels_known and not anchors and numbering is None)
     if anchors or numbering is not None:
         named = relabel(labels, anchors, numbering)
         return Naming(named.labels, Source.PEOPLE, named.labeling, not _settled(named), named.notes, tuple(anchors),
@@ -118,7 +120,8 @@ def name_levels(labels: LabelMap, levels_known: bool = True, anchors: Sequence[A
         counted = Numbering.SACRUM if Level.S1 in labels.levels else None
         named, source = relabel(labels, lowest_named(labels), counted), Source.SEGMENTATION
         if not _settled(named):
-            return Naming(labels, source, labeling, provisional=True)
+            refused = () if labeling is None else (n for n in labeling.notes if n.startswith(REFUSED))
+            return Naming(labels, source, labeling, True, tuple(refused))
     return Naming(named.labels, source, labeling, source is Source.SEGMENTATION, _but_renamed(named.notes))
 
 

@@ -98,8 +98,9 @@ def relabel(labels: LabelMap, anchors: Sequence[Anchor] = (), numbering: Numberi
     """
     found = pieces(labels)
     if numbering is not None and not _SHOWS[numbering](labels):
-        raise InputError(f"Levels cannot be counted from the {numbering.value}, which is not labeled: name a vertebra, "
-                         "or count from elsewhere.")
+        where = numbering.value if numbering is Numbering.C2 else f"the {numbering.value}"
+        raise InputError(f"Levels cannot be counted from {where}: nothing is labeled so; name a vertebra, or count "
+                         "from elsewhere.")
     certain = {Level.S1, Level.C2} if numbering is Numbering.C2 else {Level.S1}
     by_height = sorted(found, key=lambda p: -float(p.center_RAS[2]))
     above, below = shown_beyond(labels, by_height[0].center_RAS, by_height[-1].center_RAS) if found else (None, None)
@@ -125,7 +126,7 @@ def _with_names(labels: LabelMap, found: Sequence[Piece], labeling: Labeling) ->
 
 def _change(said: Level, is_level: Level | None) -> str:
     if is_level is None:
-        return f"A second part labeled {said} is no vertebra of its own and was left out."
+        return f"A part labeled {said} is no vertebra of its own and was left out."
     return f"The segmentation's {said} was renamed {is_level}."
 
 

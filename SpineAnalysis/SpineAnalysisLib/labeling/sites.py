@@ -116,7 +116,7 @@ def sites(labels: LabelMap, places: Sequence[tuple[Level, int, FloatArray]]) -> 
         return [None] * len(places)
     ways = np.gradient(centers, axis=0)
     windows = ndimage.find_objects(labels.array)
-    tubes = [_points(labels, windows, labels.values(kinds)) for kinds in (
+    tubes = [points_of(labels, windows, labels.values(kinds)) for kinds in (
         (Kind.CANAL, Kind.DURAL_SAC, Kind.CORD), (Kind.CORD,), (Kind.CANAL_CONTENT,))]
     return [_site(labels, windows, place, -way, tubes) for place, way in zip(places, ways, strict=True)]
 
@@ -130,9 +130,9 @@ def _site(labels: LabelMap, windows: Sequence[tuple[slice, ...] | None], place: 
     canal, cord, content = (frame.to_frame(tube[np.linalg.norm(tube - center, axis=1) < _REACH_MM]) for tube in tubes)
     is_body = labels.structures[value].kind is Kind.BODY
     kinds = POSTERIOR_KINDS if is_body else {Kind.VERTEBRA}
-    behind = _points(labels, windows, labels.values(kinds, level))
+    behind = points_of(labels, windows, labels.values(kinds, level))
     arch = frame.to_frame(behind[np.linalg.norm(behind - center, axis=1) < _REACH_MM])
-    body = frame.to_frame(_points(labels, windows, [value])) if is_body else _in_front(arch, canal, content)
+    body = frame.to_frame(points_of(labels, windows, [value])) if is_body else _in_front(arch, canal, content)
     voxel = np.abs(frame.axes @ labels.ijk_to_ras[:3, :3]).max(axis=1)
     if _is_cut(labels, windows[value - 1], up):
         body = body[:0]
@@ -150,8 +150,11 @@ def _in_front(bone: FloatArray, *tubes: FloatArray) -> FloatArray:
     return bone[bone[:, 1] > np.percentile(tube[:, 1], 98)]
 
 
-def _points(labels: LabelMap, windows: Sequence[tuple[slice, ...] | None], values: Sequence[int]) -> FloatArray:
-    """(N, 3) RAS of all voxels of some labels."""
+def points_of(labels: LabelMap, windows: Sequence[tuple[slice, ...] | None], values: Sequence[int]) -> FloatArray:
+    """(N, 3) RAS of all voxels of some labels.
+
+    :param windows: of every label, as ``scipy.ndimage.find_objects`` gives them.
+    """
     found = [labels.to_ras(np.argwhere(labels.array[window] == v) + [s.start for s in window])
              for v in values if v <= len(windows) and (window := windows[v - 1]) is not None]
     return np.concatenate(found) if found else np.zeros((0, 3))
