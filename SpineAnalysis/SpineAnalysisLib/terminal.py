@@ -15,6 +15,7 @@ from .progress import Progress
 _GRACE_S = 5.0
 """For what computes in C++ to come back and be interrupted."""
 _LINE_EVERY = 0.01
+"""Of the whole: logs need no line for each of fifty structures."""
 
 
 @contextlib.contextmanager

@@ -19,6 +19,12 @@ def _low_cord(spine: Spine) -> str:
         if below else ""
 
 
+def _sac_by_bony_limits(spine: Spine) -> str:
+    """A doubt about limits that were made for another outline."""
+    return ("AP diameters are of the dural sac, but their limits were published for the bony canal, which is wider: by "
+            "them, more looks narrow than is.") if spine.canal_meaning == "dural sac" else ""
+
+
 ABOUT_LEVELS = ("Levels are ", "The segmentation says ")
 """How doubts begin that every number with a level depends on."""
 
@@ -37,10 +43,7 @@ def doubts(spine: Spine, notes: Sequence[str]) -> tuple[str, ...]:
     elif spine.canal.derived:
         out.append("The canal was derived from the vertebral arches: it is the bony canal, without discs, ligaments "
                    "and fat, so soft-tissue stenosis is not seen.")
-    elif spine.canal.meaning == "dural sac":
-        out.append("AP diameters are of the dural sac, but their limits were published for the bony canal, which is "
-                   "wider: by them, more looks narrow than is.")
     if spine.image is None:
         out.append("There is no scan, only a segmentation: nothing about signal was measured and pictures show labels.")
     out.append(_low_cord(spine))
-    return tuple(doubt for doubt in (*out, *spine.notes, *notes) if doubt)
+    return tuple(doubt for doubt in (*out, *spine.notes, *notes, _sac_by_bony_limits(spine)) if doubt)

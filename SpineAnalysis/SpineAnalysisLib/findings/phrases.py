@@ -17,8 +17,6 @@ HERNIATION_KEYS = ("herniation_type", "herniation_zone", "herniation_side", "dis
 FORAMEN_KEYS = ("foramen_height", "foramen_width", "foramen_width_disc", "foramen_area", "foramen_fat_ratio")
 RECESS_KEYS = ("lateral_recess_depth",)
 _UNITS = {"mm": " mm", "mm2": " mm²", "mm3": " mm³", "deg": "°", "%": " %", "1": "", "[hnsf'U]": " HU"}
-
-
 _BESIDE_CANAL = frozenset({"foraminal", "extraforaminal"})
 """Zones from which a disc takes nothing of the canal worth a number."""
 
