@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from SpineAnalysisLib.analysis import Analysis, analyze
-from SpineAnalysisLib.anatomy import Level, Segment, Side
+from SpineAnalysisLib.anatomy import CanalMeaning, Level, Segment, Side
 from SpineAnalysisLib.errors import InputError
-from SpineAnalysisLib.findings import explain, level_findings, sentences, symptom_of
+from SpineAnalysisLib.findings import doubts, explain, level_findings, sentences, symptom_of
 from SpineAnalysisLib.measurements.record import Grade, Measurement, Severity
 from SpineAnalysisLib.measurements.registry import cutoffs
 from SpineAnalysisLib.phantoms import Phantom, preset
@@ -260,3 +260,13 @@ def test_files_and_report_tell_the_same(analysis: Analysis, tmp_path: Path) -> N
     page = render_report(analysis)
     assert "What could explain pain of L5 left" in page
     assert "L5-S1 left foraminal" in page
+
+
+def test_whose_limits_ap_diameters_are_graded_by_is_said(analysis: Analysis) -> None:
+    spine = analysis.spine
+    assert spine.canal is not None
+    meanings: tuple[CanalMeaning, ...] = ("dural sac", "bony canal")
+    said = {meaning: doubts(replace(spine, canal=replace(spine.canal, meaning=meaning)), ("another",))
+            for meaning in meanings}
+    assert said["bony canal"] == said["dural sac"][:-1], "the gravest come first"
+    assert "AP diameters are of the dural sac" in said["dural sac"][-1]
