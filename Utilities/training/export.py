@@ -46,11 +46,11 @@ def greatest_difference(network: SpineNet, path: Path, work: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     differences = []
     for size in ((64, 96), (192, 176), (320, 256)):
-        source = samples(work / "pool", 99, *size)
-        stack = np.stack([next(source)[0] for _ in range(3)])
+        source = samples(work / "pool", 99, *size, torch.device("cpu"))
+        stack = torch.stack([next(source)[0] for _ in range(3)])
         with torch.no_grad():
-            wanted = Answering(network)(torch.from_numpy(stack)).numpy()
-        got = session.run(["probabilities"], {"stack": stack})[0]
+            wanted = Answering(network)(stack).numpy()
+        got = session.run(["probabilities"], {"stack": stack.numpy()})[0]
         differences.append(float(np.abs(got - wanted).max()))
     return max(differences)
 

@@ -1,4 +1,4 @@
-"""Scans that never were, and what is to be seen in them."""
+"""Scans that never were, and what is to be seen in them; made on the device that the network is trained on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import tissues as T
-from degrade import degraded
+import torch
+from degrade import degraded, normal, quantile
 from looks import Look, random_look
 from numpy.typing import NDArray
-from scipy import ndimage
+from torch import Tensor
 
-from SpineAnalysisLib.segmentation.network.canonical import NEIGHBORS, normalize
+from SpineAnalysisLib.segmentation.network.canonical import CEILING, CT_RANGE, NEIGHBORS, PERCENTILES
 from SpineAnalysisLib.segmentation.network.classes import Class
 
 Random = np.random.Generator
-Image = NDArray[np.float32]
 
 CHANNELS = 2 * NEIGHBORS + 1
 NOISE_SHAPE = (64, 448, 448)
@@ -32,45 +32,59 @@ mixed in each, in steps: slices of 4 mm, interpolated linearly and sampled every
 ENDS_LOW, BELOW_MM = 0.15, (3.0, 75.0)
 """Share of the samples that end within the sacrum, as most lumbar scans do, and how far below its top."""
 _CLASS = T.class_table()
-SPINE_TISSUES = _CLASS != Class.BACKGROUND
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One patient of the pool, read from disk as it is needed."""
+    """One patient of the pool: on a GPU as a whole, else read from disk as it is needed."""
 
-    tissue: NDArray[np.uint8]
-    over: NDArray[np.uint8] | None
+    tissue: Tensor
+    over: Tensor | None
     fused: tuple[int, ...]
     spine: NDArray[np.int16]
     sacrum_j: int | None
 
     @staticmethod
-    def read(path: Path) -> "Member":
+    def read(path: Path, device: torch.device) -> "Member":
         over = path.with_suffix(".over.npy")
         fused = tuple(np.load(path.with_suffix(".fused.npy")).tolist())
-        tissue, spine = np.load(path, mmap_mode="r"), np.load(path.with_suffix(".spine.npy"))
+        tissue, spine = np.load(path, mmap_mode="c"), np.load(path.with_suffix(".spine.npy"))
         sacrum = spine[_CLASS[tissue[tuple(spine.T)]] == Class.SACRUM] if len(spine) else spine
-        return Member(tissue, np.load(over, mmap_mode="r") if over.exists() else None, fused, spine,
-                      int(np.quantile(sacrum[:, 1], 0.02)) if len(sacrum) > 60 else None)
+        return Member(torch.from_numpy(tissue).to(device),
+                      torch.from_numpy(np.load(over, mmap_mode="c")).to(device) if over.exists() else None, fused,
+                      spine, int(np.quantile(sacrum[:, 1], 0.02)) if len(sacrum) > 60 else None)
 
 
-def noise_bank(random: Random) -> list[Image]:
-    """Smooth noise of unit deviation and several grain sizes."""
-    out = []
-    for size in NOISE_MM:
-        field = ndimage.gaussian_filter(random.standard_normal(NOISE_SHAPE, np.float32), size, mode="wrap", truncate=3)
-        out.append((field / field.std()).astype(np.float32))
-    return out
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Noise: smooth fields of unit deviation and several grain sizes, and what more is drawn from."""
+
+    fields: tuple[Tensor, ...]
+    noise: torch.Generator
+
+    @staticmethod
+    def seeded(seed: int, device: torch.device) -> "Bank":
+        noise = torch.Generator(device).manual_seed(seed)
+        square = sum(torch.fft.fftfreq(n, device=device).reshape([-1 if a == axis else 1 for a in range(3)]) ** 2
+                     for axis, n in enumerate(NOISE_SHAPE))
+        fields = []
+        for size in NOISE_MM:
+            waves = torch.fft.fftn(torch.randn(NOISE_SHAPE, generator=noise, device=device))
+            field = torch.fft.ifftn(waves * torch.exp(-2 * (torch.pi * size) ** 2 * square)).real
+            fields.append(field / field.std())
+        return Bank(tuple(fields), noise)
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Where in a patient a sample is: voxels of its slices, rows and columns (some of them outside)."""
+    """Where in a patient a sample is: voxels of its slices, rows and columns (some of them outside).
+
+    :param weights: (CHANNELS, S) what each slice is mixed of; :param center: places in ``slices`` of the middle one's.
+    """
 
     slices: NDArray[np.int_]
-    weights: Image  # (CHANNELS, len(slices))
-    center: NDArray[np.int_]  # positions in slices that make the middle one
+    weights: NDArray[np.float32]
+    center: NDArray[np.int_]
     rows: NDArray[np.int_]
     columns: NDArray[np.int_]
     pixel_mm: float
@@ -103,13 +117,13 @@ def random_cut(random: Random, member: Member, height: int, width: int) -> Cut:
     count = max(1, round(thick / sub))
     offsets = ((np.arange(count) + 0.5) / count - 0.5) * thick
     places = i + np.arange(-NEIGHBORS, NEIGHBORS + 1)[:, None] * step + offsets
-    slices = np.rint(places.ravel()).astype(int)
+    slices, back = np.unique(np.rint(places.ravel()).astype(int), return_inverse=True)
     profile = 1.0 - np.abs(offsets) / (thick / 2) if interpolated else np.ones(count)
-    weights = np.kron(np.eye(CHANNELS), profile / profile.sum()).astype(np.float32)
-    center = NEIGHBORS * count + np.flatnonzero(np.abs(offsets) <= step / 2)
+    weights = np.kron(np.eye(CHANNELS), profile / profile.sum()) @ np.eye(len(slices))[back]  # neighbors share slices
+    center = back[NEIGHBORS * count + np.flatnonzero(np.abs(offsets) <= step / 2)]
     rows = np.rint(j + (np.arange(height) - height / 2) * pixel).astype(int)
     columns = np.rint(k + (np.arange(width) - width / 2) * pixel).astype(int)
-    return Cut(slices, weights, center, rows, columns, pixel)
+    return Cut(slices, weights.astype(np.float32), center, rows, columns, pixel)
 
 
 def _beside(random: Random, member: Member, row: float) -> tuple[float, float]:
@@ -119,36 +133,38 @@ def _beside(random: Random, member: Member, row: float) -> tuple[float, float]:
     return i, k
 
 
-def _take(volume: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
-    """(S, H, W); zero outside."""
-    index = [np.clip(a, 0, n - 1) for a, n in zip((cut.slices, cut.rows, cut.columns), volume.shape, strict=True)]
-    unique, back = np.unique(index[0], return_inverse=True)
-    low, high = index[2].min(), index[2].max() + 1
-    out = np.stack([volume[i, index[1].min():index[1].max() + 1, low:high] for i in unique])
-    out = out[:, index[1] - index[1].min()][:, :, index[2] - low][back]
-    for axis, (wanted, count) in enumerate(zip((cut.slices, cut.rows, cut.columns), volume.shape, strict=True)):
-        missing = (wanted < 0) | (wanted >= count)
+def _take(volume: Tensor, cut: Cut) -> Tensor:
+    """(S, H, W) int64; zero outside."""
+    wanted = (cut.slices, cut.rows, cut.columns)
+    low = [min(max(int(at.min()), 0), n - 1) for at, n in zip(wanted, volume.shape, strict=True)]
+    high = [min(max(int(at.max()) + 1, 1), n) for at, n in zip(wanted, volume.shape, strict=True)]
+    out = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    for axis, at in enumerate(wanted):
+        index = np.clip(at, low[axis], high[axis] - 1) - low[axis]
+        out = out.index_select(axis, torch.from_numpy(index).to(out.device))
+    for axis, (at, count) in enumerate(zip(wanted, volume.shape, strict=True)):
+        missing = (at < 0) | (at >= count)
         if missing.any():
-            out[(slice(None),) * axis + (missing,)] = T.AIR
+            out.index_fill_(axis, torch.from_numpy(np.flatnonzero(missing)).to(out.device), T.AIR)
+    return out.long()
+
+
+def _texture(random: Random, bank: Bank, cut: Cut) -> Tensor:
+    """(S, H, W) noise of about unit deviation."""
+    share = random.dirichlet((1.0, 1.2, 0.8)) ** 0.5
+    height, width = len(cut.rows), len(cut.columns)
+    slices = (cut.slices + random.integers(0, NOISE_SHAPE[0])) % NOISE_SHAPE[0]
+    out: Tensor | None = None
+    for part, field in zip(share, bank.fields, strict=True):
+        row, column = random.integers(0, NOISE_SHAPE[1] - height), random.integers(0, NOISE_SHAPE[2] - width)
+        window = field[:, row:row + height, column:column + width]
+        grain = window.index_select(0, torch.from_numpy(slices).to(field.device)) * part
+        out = grain if out is None else out.add_(grain)
+    assert out is not None
     return out
 
 
-def _texture(random: Random, bank: list[Image], cut: Cut) -> Image:
-    """(S, H, W) noise of about unit deviation, the same wherever a cut repeats a slice."""
-    share = (random.dirichlet((1.0, 1.2, 0.8)) ** 0.5).astype(np.float32)
-    unique, back = np.unique(cut.slices, return_inverse=True)
-    height, width = len(cut.rows), len(cut.columns)
-    first = random.integers(0, NOISE_SHAPE[0])
-    field = np.zeros((len(unique), height, width), np.float32)
-    for part, noise in zip(share, bank, strict=True):
-        row, column = random.integers(0, NOISE_SHAPE[1] - height), random.integers(0, NOISE_SHAPE[2] - width)
-        for n, i in enumerate(unique):
-            field[n] += part * noise[(i + first) % NOISE_SHAPE[0], row:row + height, column:column + width]
-    return field[back] if len(unique) < len(cut.slices) else field
-
-
-def sample(random: Random, member: Member, bank: list[Image], height: int, width: int,
-           ) -> tuple[Image, NDArray[np.float16]]:
+def sample(random: Random, member: Member, bank: Bank, height: int, width: int) -> tuple[Tensor, Tensor]:
     """One training sample.
 
     :return: (CHANNELS, H, W) normalized image; (K, H, W) share of each class in the middle slice.
@@ -157,42 +173,54 @@ def sample(random: Random, member: Member, bank: list[Image], height: int, width
     look = random_look(random)
     tissue = _take(member.tissue, cut)
     image, metal = _imaged(random, look, member, cut, tissue, bank)
-    target = _CLASS[tissue[cut.center]]
-    share = np.stack([(target == c).mean(axis=0) for c in Class]).astype(np.float16)
-    image, shown = degraded(random, image, metal, look.is_ct, cut.pixel_mm)
+    device = image.device
+    target = torch.from_numpy(_CLASS).to(device)[tissue[torch.from_numpy(cut.center).to(device)]]
+    share = torch.stack([(target == c).float().mean(dim=0) for c in Class])
+    image, shown = degraded(random, bank.noise, image, metal, look.is_ct, cut.pixel_mm)
     share[:, ~shown] = 0
     share[Class.BACKGROUND, ~shown] = 1
-    values = normalize(image, look.is_ct)
+    values = normalized(image, look.is_ct)
     if random.random() < 0.8:
-        values = np.clip(values * np.exp(random.normal(0, 0.2)), 0, None) ** np.exp(random.normal(0, 0.15))
-    return np.clip(values, 0, 1.25).astype(np.float32), share
+        values = (values * np.exp(random.normal(0, 0.2))) ** np.exp(random.normal(0, 0.15))
+    return values.clamp(0, CEILING), share.half()
 
 
-def _imaged(random: Random, look: Look, member: Member, cut: Cut, tissue: NDArray[np.uint8],
-            bank: list[Image]) -> tuple[Image, Image | None]:
+def normalized(image: Tensor, is_ct: bool) -> Tensor:
+    """As a scan is normalized in use (``canonical.normalize``)."""
+    values = image.clamp(*CT_RANGE) if is_ct else image
+    shown = values[values > values.min()]
+    if shown.numel() == 0:
+        return torch.zeros_like(values)
+    low, high = (quantile(shown, percent / 100) for percent in PERCENTILES)
+    return ((values - low) / (high - low).clamp(min=1e-6)).clamp(0.0, CEILING)
+
+
+def _imaged(random: Random, look: Look, member: Member, cut: Cut, tissue: Tensor, bank: Bank,
+            ) -> tuple[Tensor, Tensor | None]:
     signal = look.signal.copy()
     for number in member.fused:
         mix = random.uniform(0.6, 1.0)
         for disc in (T.ANNULUS + number, T.NUCLEUS + number):
             signal[disc] += mix * (signal[T.MARROW + number] - signal[disc])
-    image = signal[tissue]
-    image += look.texture[tissue] * _texture(random, bank, cut)
+    device = tissue.device
+    weights = torch.from_numpy(cut.weights).to(device)
+    image = torch.from_numpy(signal).to(device)[tissue]
+    image += torch.from_numpy(look.texture).to(device)[tissue] * _texture(random, bank, cut)
     metal = None
     if member.over is not None:
         over = _take(member.over, cut)
-        if over.any():
-            covered = over > 0
-            image[covered] = look.over[over[covered]] * (1 + 0.1 * random.standard_normal(np.count_nonzero(covered)))
-            metal = (over == T.METAL) | (over == T.CAGE)
-            metal = np.tensordot(cut.weights, metal.astype(np.float32), 1) if metal.any() else None
-    return np.tensordot(cut.weights, image, 1), metal
+        grainy = torch.from_numpy(look.over).to(device)[over] * (1 + 0.1 * normal(bank.noise, image))
+        image = torch.where(over > 0, grainy, image)
+        is_metal = (over == T.METAL) | (over == T.CAGE)
+        metal = torch.tensordot(weights, is_metal.float(), 1) if bool(is_metal.any()) else None
+    return torch.tensordot(weights, image, 1), metal
 
 
-def samples(folder: Path, seed: int, height: int, width: int, reload_every: int = 400,
-            ) -> Iterator[tuple[Image, NDArray[np.float16]]]:
+def samples(folder: Path, seed: int, height: int, width: int, device: torch.device, reload_every: int = 400,
+            ) -> Iterator[tuple[Tensor, Tensor]]:
     """Samples without end from the patients that lie in a folder."""
     random = np.random.default_rng(seed)
-    bank = noise_bank(random)
+    bank = Bank.seeded(seed, device)
     count = 0
     pool: list[Path] = []
     cache: dict[Path, Member] = {}
@@ -201,6 +229,6 @@ def samples(folder: Path, seed: int, height: int, width: int, reload_every: int 
             pool = sorted(p for p in folder.glob("*.npy") if p.name.count(".") == 1)
         path = pool[random.integers(len(pool))]
         if path not in cache:
-            cache[path] = Member.read(path)
+            cache[path] = Member.read(path, device)
         yield sample(random, cache[path], bank, height, width)
         count += 1

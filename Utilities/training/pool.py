@@ -9,8 +9,8 @@ from pathlib import Path
 
 import anatomy
 import numpy as np
+import tissues as T
 from deform import Patient, patient_of
-from generator import SPINE_TISSUES
 from invented import invented
 from source import Source
 
@@ -24,7 +24,7 @@ WARPS = 3
 
 def write(patient: Patient, path: Path, random: np.random.Generator) -> None:
     """A patient and what belongs to it; the patient's own file last, so that what is there is whole."""
-    spine = np.argwhere(SPINE_TISSUES[patient.tissue[::2, ::3, ::3]]) * (2, 3, 3)
+    spine = np.argwhere(T.SPINE[patient.tissue[::2, ::3, ::3]]) * (2, 3, 3)
     if len(spine):
         spine = spine[random.integers(len(spine), size=4000)]
     np.save(path.with_suffix(".spine.npy"), spine.astype(np.int16))

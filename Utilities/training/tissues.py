@@ -41,3 +41,7 @@ def class_table() -> NDArray[np.uint8]:
     table[ARCH_RIM] = Class.ARCH
     table[ANNULUS:SACRAL_DISC] = Class.DISC
     return table
+
+
+SPINE = class_table() != Class.BACKGROUND
+"""(COUNT,) whether a tissue is the spine's."""

@@ -1,6 +1,7 @@
-"""Trains the embedded network on invented scans, for as long as it is given.
+"""Trains the embedded network on invented scans, for as long as it is given, on a GPU where there is one.
 
 Usage: python train.py --work WORK --minutes N [--config config.json] [--processes N] [--resume]
+                [--device auto|cpu|cuda]
 
 On a busy CPU, two processes of one thread each train faster than one of two threads: they wait less for one another.
 The learning rate follows the clock, so that a busy machine trains less but ends as well.  Stop it whenever you like:
@@ -29,15 +30,15 @@ CHECKPOINT_S = 150.0
 class Samples(IterableDataset[tuple[Tensor, Tensor]]):
     """Samples without end; every worker draws its own."""
 
-    def __init__(self, folder: Path, seed: int, size: tuple[int, int]) -> None:
-        self.folder, self.seed, self.size = folder, seed, size
+    def __init__(self, folder: Path, seed: int, size: tuple[int, int], device: torch.device) -> None:
+        self.folder, self.seed, self.size, self.device = folder, seed, size, device
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
+        if worker is not None:
+            torch.set_num_threads(1)
         number = worker.id if worker is not None else 0
-        for image, share in samples(self.folder, self.seed * 1000 + number, *self.size):
-            yield torch.from_numpy(image), torch.from_numpy(share)
+        yield from samples(self.folder, self.seed * 1000 + number, *self.size, self.device)
 
 
 def loss_of(logits: Tensor, share: Tensor, weights: Tensor, dice: float) -> Tensor:
@@ -87,9 +88,22 @@ def shared(network: nn.Module, spent: float, loss: float) -> tuple[float, float]
     return float(flat[-2]), float(flat[-1])
 
 
-def train(rank: int, work: Path, minutes: float, config: dict[str, Any], resume: bool, processes: int) -> None:
+def loader_of(folder: Path, seed: int, config: dict[str, Any], batch: int, device: torch.device,
+              ) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Batches of samples: on the CPU from processes of their own, on a GPU made there, between steps."""
+    workers = config["workers"] if device.type == "cpu" else 0
+    return DataLoader(Samples(folder, seed, tuple(config["crop"]), device), batch, num_workers=workers,
+                      prefetch_factor=4 if workers else None)
+
+
+def device_of(name: str) -> torch.device:
+    """``auto`` is a GPU where there is one."""
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(rank: int, work: Path, minutes: float, config: dict[str, Any], resume: bool, processes: int,
+          device: torch.device) -> None:
     """What one process does; the first one keeps the average and writes the checkpoints."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if processes > 1:
         torch.set_num_threads(1)
         distributed.init_process_group("gloo", f"file://{work}/meeting", rank=rank, world_size=processes)
@@ -101,14 +115,14 @@ def train(rank: int, work: Path, minutes: float, config: dict[str, Any], resume:
     step, spent, history = 0, 0.0, []
     last = work / "last.pt"
     if resume and last.exists():
-        state = torch.load(last, weights_only=True)
+        state = torch.load(last, weights_only=True, map_location=device)
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent, history = state["step"], state["spent"], state["history"]
     weights = torch.tensor(config["class_weights"], device=device)
-    loader = DataLoader(Samples(work / "pool", (config["seed"] + step) * processes + rank, tuple(config["crop"])),
-                        config["batch"] // processes, num_workers=config["workers"], prefetch_factor=4)
+    loader = loader_of(work / "pool", (config["seed"] + step) * processes + rank, config, config["batch"] // processes,
+                       device)
     began, saved, total = time.monotonic() - spent, time.monotonic(), minutes * 60
     running = history[-1][2] if history else 0.0
     for image, share in loader:
@@ -147,10 +161,14 @@ if __name__ == "__main__":
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.json"))
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     options = parser.parse_args()
+    device = device_of(options.device)
+    if options.processes > 1 and device.type != "cpu":
+        parser.error("--processes is for the CPU; a GPU is trained on by one")
     (options.work / "meeting").unlink(missing_ok=True)
     settings = (options.work.resolve(), options.minutes, json.loads(options.config.read_text()), options.resume,
-                options.processes)
+                options.processes, device)
     if options.processes == 1:
         train(0, *settings)
     else:
