@@ -14,7 +14,7 @@ One rule for every case, which does not look at the prediction to choose:
 * canal and cord are compared between the reference's uppermost and lowest slice.
 
 Bodies are compared three times: as they are, without their cortex, which manual masks of MR often leave out, and so in
-the slices within 8.5 mm of the middle of the reference's body, where it does not matter how far to the side masks reach.
+the slices within 8.5 mm of the middle of the reference's body, where how far masks reach to the side does not matter.
 """
 
 import argparse
@@ -203,7 +203,7 @@ def _compare_marrow(outcome: Outcome, wanted: Mapping[int, Mask], predicted: Map
     for pair in outcome.pairs:
         mask = wanted[pair.value]
         inner = predicted[Level[pair.level]] & marrow if pair.level else np.zeros_like(mask)
-        for place, window in enumerate((slice(None), _middle(mask, scan))):
+        for place, window in enumerate(((slice(None),), _middle(mask, scan))):
             both[place] += 2 * np.count_nonzero(inner[window] & mask[window])
             total[place] += np.count_nonzero(inner[window]) + np.count_nonzero(mask[window])
         distances.append(surface_distance(mask, inner, scan.spacing))
