@@ -146,6 +146,12 @@ def test_lumbar_limits_grade_no_chest(name: str) -> None:
     assert not rule.applies(Segment(Level.T12, Level.L1), "", False)
 
 
+def test_a_ratio_of_bones_grades_no_dural_sac() -> None:
+    rule = cutoffs()["pavlov_1987"]
+    assert rule.applies(Level.C5, "bony canal", False)
+    assert not rule.applies(Level.C5, "dural sac", False)
+
+
 # --- pain
 
 @pytest.mark.parametrize(("text", "root", "sides"), [

@@ -8,6 +8,8 @@ _LUMBAR = frozenset({Region.LUMBAR})
 _LUMBOSACRAL = frozenset({Region.LUMBAR, Region.SACRAL})
 _CERVICAL = frozenset({Region.CERVICAL})
 _SAC: frozenset[CanalMeaning] = frozenset({"dural sac", ""})
+_BONY: frozenset[CanalMeaning] = frozenset({"bony canal", ""})
+"""Of what was read off plain films; by a dural sac, the Torg-Pavlov ratios of ``cervical_mr_sct`` are 0.60 to 0.63."""
 _DEVELOPMENTAL = "Multilevel lumbar developmental spinal stenosis in 2385 subjects, 2022 (PMC9210236)"
 
 
@@ -33,7 +35,7 @@ CUTOFFS: tuple[Cutoff, ...] = (
     _developmental("developmental_L3_L5", {Level.L3, Level.L4, Level.L5}, 18.0),
     _developmental("developmental_S1", {Level.S1}, 16.0),
     Cutoff("pavlov_1987", "torg_pavlov_ratio", _CERVICAL, (Band(0.8, "stenosis", Severity.MILD),),
-           "Pavlov et al., Radiology 1987;164:771-775", at=(Level,), unit=""),
+           "Pavlov et al., Radiology 1987;164:771-775", meanings=_BONY, at=(Level,), unit=""),
 )
 
 DEFAULTS: dict[str, str] = {"canal_area_cutoff": "bolender_1985", "canal_ap_diameter_cutoff": "verbiest_1976"}
