@@ -50,8 +50,10 @@ def errors(name: str, spacing: float | tuple[float, float, float], turned: bool)
     image = None if turned else phantom.image(grid, "T2")
     analysis = analyze(image, phantom.labels(grid), contrast=None if turned else "T2")
     for truth in phantom.truth():
+        if truth.key not in definitions() or definitions()[truth.key].words:
+            continue
         record = analysis.measurement(truth.key, str(truth.level), truth.side)
-        if record is not None and record.value is not None and not definitions()[truth.key].words:
+        if record is not None and record.value is not None:
             yield _error(name, truth.key, record.value, truth.value, record.uncertainty)
     yield from _curve_errors(name, phantom, analysis)
 

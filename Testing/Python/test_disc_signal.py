@@ -9,6 +9,7 @@ import pytest
 from SpineAnalysisLib.anatomy import Level, Segment
 from SpineAnalysisLib.build import build_spine
 from SpineAnalysisLib.measurements import disc_signal
+from SpineAnalysisLib.measurements.disc_space import disc_spaces
 from SpineAnalysisLib.measurements.evenness import even
 from SpineAnalysisLib.measurements.pfirrmann import (
     COUNTS,
@@ -109,6 +110,25 @@ def test_a_guessed_contrast_is_flagged() -> None:
     for record in found.values():
         assert "contrast_guessed" in record.flags
         assert record.quality is Quality.LIMITED
+
+
+def test_discs_as_bright_as_fluid_are_not_graded_on_a_guess() -> None:
+    """As on gradient echoes: every disc but one nearly as bright as the fluid."""
+    def ratio(segment: Segment, value: float, guessed: bool) -> Measurement:
+        flags = ("contrast_guessed",) if guessed else ()
+        return Measurement("disc_signal_ratio", segment, value, "1", None, 0.03, flags=flags)
+
+    spaces = [space for _, space in disc_spaces(spine("fine")) if space is not None]
+    segments = [space.motion.segment for space in spaces]
+    bright, usual = (0.93, 0.88, 0.95, 0.9, 0.4), (0.8, 0.6, 0.5, 0.2, 0.1)
+    for guessed in (True, False):
+        ratios = [ratio(s, v, guessed) for s, v in zip(segments, bright, strict=True)]
+        grades = list(disc_signal._grades(spaces, ratios))
+        assert len(grades) == 5
+        assert [grade.value is None for grade in grades] == [guessed] * 5
+        assert all(("signal_unlike_t2" in grade.flags) == guessed for grade in grades)
+    ratios = [ratio(s, v, True) for s, v in zip(segments, usual, strict=True)]
+    assert all(grade.value for grade in disc_signal._grades(spaces, ratios))
 
 
 def test_without_fluid_there_is_no_grade() -> None:

@@ -31,6 +31,8 @@ COLUMN_MM, ASIDE_MM = 0.3, 3.0
 EXPECTED_MM, EXPECTED_VOXELS = (2.5, 1.5), 0.5
 """Standard deviations of where the segmentation lets expect the walls behind and in front: at least, and in voxels of
 the scan that was segmented."""
+ASTRAY_MM = 5.0
+"""What is open farther behind or in front than the place is another opening, such as a joint's."""
 HALF_MM, MARGIN_MM = 14.0, 6.0
 """No wall is farther from a place's middle; and so much of a slice must be around a place."""
 NEAR_MM, LEAST_SEEN, LEAST_FILLED = 1.0, 0.6, 0.5
@@ -217,7 +219,7 @@ def _expected(place: Place, frame: Frame, across: FloatArray) -> tuple[FloatArra
     """(N,) where the segmentation has the walls, along the frame's A axis, and whether it is open there."""
     ends = frame.to_frame(place.line_RAS)[:, 1]
     walls = run_beside(place.walls, frame, across, float(ends.mean()), HALF_MM)
-    known = np.asarray(np.isfinite(walls).all(axis=1))
+    known = np.asarray(np.abs(walls.mean(axis=1) - ends.mean()) < ASTRAY_MM)  # not where there is none
     if not known.any():
         walls, known = np.broadcast_to(ends, walls.shape), np.ones(len(across), np.bool_)
     behind, ahead = (np.interp(across, across[known], walls[known, i]) for i in range(2))

@@ -51,6 +51,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "muscle_cut": (_LIMITED, "the muscle reaches the border of the scan or of its label here"),
     "muscle_label_without_fat": (_GOOD, "fat between and around the bellies counts only as far as the label holds it"),
     "no_free_csf": (_POOR, "too little of the canal is seen to know the signal of the fluid"),
+    "signal_unlike_t2": (_POOR, "most discs are brighter than a T2 spin echo shows sound ones, so the image is another "
+                                "kind of scan than it was guessed to be"),
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),
     "foramen_not_in_view": (_POOR, "the foramen is open to the front or behind, or a pedicle is not in view"),
