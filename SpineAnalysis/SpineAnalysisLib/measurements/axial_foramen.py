@@ -59,7 +59,8 @@ class Place:
     """A width to be read on an axial slice.
 
     :param line_RAS: (2, 3) by the segmentation, from the wall behind to the one in front.
-    :param anterior: (3,) along which it is defined.
+    :param anterior: (3,) along which it is defined; :param superior: (3,) slices about across this are used.
+    :param walls: what is labeled as bone and disc; :param apply_cutoffs: whether it may be graded.
     :param reach_mm: how far beside the line, along R, the smallest width is looked for; (0, 0) takes it at the line.
     """
 

@@ -51,6 +51,7 @@ BOX_MM = np.array([26.0, 30.0, 13.0])
 
 _PLANE = ("In the foramen's sagittal-oblique plane: through the middles of the pedicles above and below it, along the "
           "disc's A axis.")
+_AXIAL = " Where an axial T2 slice holds the place and tells it better: between what is dark in that slice."
 _WIDTH = "Distance along A from the body or disc to the superior articular process, or to bone in front of it"
 
 DEFINITIONS = (
@@ -60,7 +61,7 @@ DEFINITIONS = (
     Definition("foramen_width", "Foramen width", "mm", f"{_WIDTH}: the smallest from half to three quarters of the "
                f"foramen's height. {_PLANE}", draw=True),
     Definition("foramen_width_disc", "Foramen width at the disc", "mm", f"{_WIDTH}, at the height of the disc's "
-               f"middle. {_PLANE}", draw=True),
+               f"middle. {_PLANE}{_AXIAL}", draw=True),
     Definition("foramen_area", "Foramen area", "mm2", "Area between pedicles, body and disc, and a wall behind that "
                f"goes no farther back than the superior articular process's front. {_PLANE}", decimals=0, draw=True),
     Definition("foramen_asymmetry", "Foramen asymmetry", "%", "Right area minus left area, over their mean.",
@@ -70,7 +71,7 @@ DEFINITIONS = (
                "after Lee et al., AJR Am J Roentgenol 2010;194:1095-1098", decimals=2),
     Definition("lateral_recess_depth", "Lateral recess depth", "mm", "Just above the lower pedicle: the "
                "smallest distance along A from the body or disc to the front of the superior articular process, from "
-               "5 mm inside to 3 mm outside of the canal's side wall.",
+               f"5 mm inside to 3 mm outside of the canal's side wall.{_AXIAL}",
                "Ciric et al., J Neurosurg 1980;53:433-443", draw=True),
 )
 
