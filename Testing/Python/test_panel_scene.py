@@ -1,5 +1,6 @@
 """The panel's life with its scene: saved and loaded, closed, changed under it, canceled, failed, several analyses."""
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -347,22 +348,38 @@ def test_the_user_edits_the_segmentation_and_measures_again(tried):
     assert made.GetDisplayVisibility()
 
 
-def test_the_module_reloads_with_its_results(fresh):
-    fresh.run()
-    before = panel_texts(fresh)
-    panel = fresh.panel
-    fresh.widget.onReload()
+@pytest.fixture
+def reloaded(fresh):
+    """The panel, which a test may reload; then it is made of the modules again that other tests have imported."""
+    known = library()
+    yield fresh
+    for name in library():
+        del sys.modules[name]
+    sys.modules.update(known)
+    slicer.util.reloadScriptedModule("SpineAnalysis")
     fresh.settle()
-    assert fresh.panel is not panel
-    assert panel_texts(fresh) == before
+
+
+def library():
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "SpineAnalysisLib"}
+
+
+def test_the_module_reloads_with_its_results(reloaded):
+    reloaded.run()
+    before = panel_texts(reloaded)
+    panel = reloaded.panel
+    reloaded.widget.onReload()
+    reloaded.settle()
+    assert reloaded.panel is not panel
+    assert panel_texts(reloaded) == before
     assert slicer.app.layoutManager().layout == 27131
-    assert len(fresh.widget.Observations) == len({o[:3] for o in fresh.widget.Observations})
+    assert len(reloaded.widget.Observations) == len({o[:3] for o in reloaded.widget.Observations})
 
 
-def test_what_other_modules_keep_in_the_scene_is_left_alone(fresh):
+def test_what_other_modules_keep_in_the_scene_is_left_alone(reloaded):
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Other")
     other.SetAttribute("ModuleName", "Other")
-    fresh.widget.onReload()
-    fresh.settle()
+    reloaded.widget.onReload()
+    reloaded.settle()
     assert other.GetAttribute("ModuleName") == "Other"
-    assert fresh.parameters.parameterNode is not other
+    assert reloaded.parameters.parameterNode is not other
