@@ -33,8 +33,9 @@ OUTLINE_SHARE = 0.24
 """Standard uncertainty of where an outline runs, in voxels, the same way all around."""
 RECESS_SHARE = 0.5
 """Standard uncertainty of a recess's place to the side and up, in voxels."""
-VAGUE_MM = 3.0
-"""A recess that is known no better than this, the limit of stenosis itself, is not graded."""
+VAGUE_MM = 1.5
+"""A recess whose 95 % interval is as wide to either side as the limit of stenosis, 3 mm, could be anything from none to
+a wide one: it is not graded."""
 WIDEST_MM = 20.0
 """Twice the widths of lumbar foramina on CT (7 to 10 mm, docs/ACCURACY.md); where one is wider, bone behind it is
 missing."""
