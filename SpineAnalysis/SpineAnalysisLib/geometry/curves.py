@@ -127,8 +127,7 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
         s = _nearest(turned, Curve(curve.points @ axes.T), np.array([1.0, 1.0, counted]))
         centers, counts, runs = _bin_means(turned, s, bin_mm)
         whole = np.concatenate([np.arange(len(counts))[run][_whole_bins(counts[run])] for run in runs])
-        trust = _openness(counts[whole])
-        fitted = fit_curve(centers[whole], trust, np.array([STIFFNESS, STIFFNESS, max(STIFFNESS, width**4)]))
+        fitted = fit_curve(centers[whole], stiffness=np.array([STIFFNESS, STIFFNESS, max(STIFFNESS, width**4)]))
         ends = fitted.project(centers[[0, -1]])
         fitted = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
         curve = Curve(fitted.points @ axes)
@@ -158,13 +157,6 @@ def _whole_bins(counts: FloatArray, look: int = 8, share: float = 0.85) -> slice
         limit = max(len(ordered) // 2 - 2, 0)
         return next((i for i in range(limit) if ordered[i] >= share * np.median(ordered[i:i + look])), limit)
     return slice(cut(counts), len(counts) - cut(counts[::-1]))
-
-
-def _openness(counts: FloatArray) -> FloatArray:
-    """(N,) how much bins count: less where they hold less than bins on both sides do, as a few crumbs of a tube that is
-    nearly closed have no center worth following; all the same toward the ends, which may be cut obliquely."""
-    rising, falling = np.maximum.accumulate(counts), np.maximum.accumulate(counts[::-1])[::-1]
-    return np.minimum(counts / np.minimum(np.minimum(rising, falling), np.median(counts)), 1.0)
 
 
 def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray, list[slice]]:
