@@ -75,7 +75,8 @@ def bright_border(picture: Picture, expected: FloatArray, spread_mm: tuple[float
         usual = _radii(outline - middle)[:, None]
         radii = usual * SHARES
         edge = _edge_cost(picture, middle, radii)
-        cost = edge + _barrier(picture, middle, radii) + 0.5 * np.square((radii - wanted * usual) / away)
+        barrier = barrier_cost(picture(_points(middle, radii)), radii)
+        cost = edge + barrier + 0.5 * np.square((radii - wanted * usual) / away)
         chosen = closed_path(cost, BEND)
         outline = middle + _smooth(usual[:, 0] * SHARES[chosen])[:, None] * UNIT_CIRCLE
         if wanted == EXPECTED:
@@ -89,11 +90,19 @@ def _centered(picture: Picture, outline: FloatArray) -> FloatArray:
     middle = moments(outline)[1]
     radii = _radii(outline - middle)
     steps = radii[:, None] + ALONG_EDGE_MM
-    fall = -np.diff(picture(_points(middle, steps)), axis=1).clip(max=0.0)
-    between = (steps[:, 1:] + steps[:, :-1]) / 2.0
-    faint = FAINT_PER_MM * np.diff(ALONG_EDGE_MM)
-    weight = fall + faint * np.exp(-np.square((between - radii[:, None]) / HALF_STEP_MM))
-    return np.asarray(middle + _smooth((weight * between).sum(axis=1) / weight.sum(axis=1))[:, None] * UNIT_CIRCLE)
+    found = radii + edge_offsets(picture(_points(middle, steps)))
+    return np.asarray(middle + _smooth(found)[:, None] * UNIT_CIRCLE)
+
+
+def edge_offsets(values: FloatArray) -> FloatArray:
+    """(R,) mm, how far the middle of each edge lies beyond the place that was found for it.
+
+    :param values: (R, M) at ``ALONG_EDGE_MM`` beyond those places.
+    """
+    fall = -np.diff(values, axis=1).clip(max=0.0)
+    between = (ALONG_EDGE_MM[1:] + ALONG_EDGE_MM[:-1]) / 2.0
+    weight = fall + FAINT_PER_MM * np.diff(ALONG_EDGE_MM) * np.exp(-np.square(between / HALF_STEP_MM))
+    return np.asarray((weight * between).sum(axis=1) / weight.sum(axis=1))
 
 
 def _points(middle: FloatArray, radii: FloatArray) -> FloatArray:
@@ -109,11 +118,14 @@ def _edge_cost(picture: Picture, middle: FloatArray, radii: FloatArray) -> Float
     return np.asarray(np.exp(-np.where(fall > 0.0, fall, -RISING * fall) / EDGE_PER_MM))
 
 
-def _barrier(picture: Picture, middle: FloatArray, radii: FloatArray) -> FloatArray:
-    """(RAYS, N) how much dark lies between the middle and there."""
-    values = gaussian_filter1d(picture(_points(middle, radii)), 1.0, axis=1)
-    dark = np.clip(1.0 - np.minimum.accumulate(values, axis=1) / DARK, 0.0, None)
-    return np.asarray(BARRIER_PER_MM * np.cumsum(dark * np.gradient(radii, axis=1), axis=1))
+def barrier_cost(values: FloatArray, steps: FloatArray) -> FloatArray:
+    """(R, N) how much dark lies between the middle and there.
+
+    :param values: (R, N) of a picture; :param steps: (R, N) mm from the middle outward, where they are.
+    """
+    smooth = gaussian_filter1d(values, 1.0, axis=1)
+    dark = np.clip(1.0 - np.minimum.accumulate(smooth, axis=1) / DARK, 0.0, None)
+    return np.asarray(BARRIER_PER_MM * np.cumsum(dark * np.gradient(steps, axis=1), axis=1))
 
 
 def _radii(outline: FloatArray) -> FloatArray:

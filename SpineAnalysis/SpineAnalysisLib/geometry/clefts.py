@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from .borders import ALONG_EDGE_MM, BARRIER_PER_MM, DARK, EDGE_PER_MM, FAINT_PER_MM, HALF_STEP_MM, SEEN, cheapest_path
+from .borders import ALONG_EDGE_MM, EDGE_PER_MM, HALF_STEP_MM, SEEN, barrier_cost, cheapest_path, edge_offsets
 
 FloatArray = NDArray[np.floating]
 Picture = Callable[[FloatArray], FloatArray]
@@ -83,13 +83,10 @@ def _wall(picture: Picture, across: FloatArray, middle: FloatArray, expected: Fl
     away = np.arange(-REACH_MM, REACH_MM + STEP_MM / 2.0, STEP_MM)
     outward = (expected - middle)[:, None] * sense + away
     along = middle[:, None] + sense * outward
-    fall = (picture(_places(across, along - sense * HALF_STEP_MM)) - picture(_places(across, along + sense *
-                                                                                  HALF_STEP_MM))) / (2.0 * HALF_STEP_MM)
-    edge = np.exp(-np.maximum(fall, 0.0) / EDGE_PER_MM)
+    within, beyond = (picture(_places(across, along + side * sense * HALF_STEP_MM)) for side in (-1.0, 1.0))
+    edge = np.exp(-np.maximum(within - beyond, 0.0) / (2.0 * HALF_STEP_MM * EDGE_PER_MM))
     steps = np.maximum(outward, 0.0)
-    values = gaussian_filter1d(picture(_places(across, middle[:, None] + sense * steps)), 1.0, axis=1)
-    dark = np.clip(1.0 - np.minimum.accumulate(values, axis=1) / DARK, 0.0, None)
-    barrier = BARRIER_PER_MM * np.cumsum(dark * np.gradient(steps, axis=1), axis=1)
+    barrier = barrier_cost(picture(_places(across, middle[:, None] + sense * steps)), steps)
     cost = edge + barrier + 0.5 * np.square(away / spread) + np.where(outward < 0.0, 1.0, 0.0)
     chosen = cheapest_path(cost, BEND)
     row = np.arange(len(across))
@@ -100,8 +97,5 @@ def _wall(picture: Picture, across: FloatArray, middle: FloatArray, expected: Fl
 def _centered(picture: Picture, across: FloatArray, place: FloatArray, sense: float) -> FloatArray:
     """The places in the middle of each edge, and smooth."""
     along = place[:, None] + sense * ALONG_EDGE_MM
-    fall = -np.diff(picture(_places(across, along)), axis=1).clip(max=0.0)
-    between = (along[:, 1:] + along[:, :-1]) / 2.0
-    faint = FAINT_PER_MM * np.diff(ALONG_EDGE_MM)
-    weight = fall + faint * np.exp(-np.square((between - place[:, None]) / HALF_STEP_MM))
-    return gaussian_filter1d((weight * between).sum(axis=1) / weight.sum(axis=1), SMOOTH_COLUMNS, mode="nearest")
+    found = place + sense * edge_offsets(picture(_places(across, along)))
+    return gaussian_filter1d(found, SMOOTH_COLUMNS, mode="nearest")

@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ..geometry.borders import bright_border
 from ..geometry.frames import Frame, Plane
@@ -19,6 +18,7 @@ from ..geometry.sections import Section
 from ..spine import MotionSegment, Scan, Spine
 from ..volume import Volume
 from .profiles import SLAB_MARGIN_MM
+from .slices import ScanSlice, slice_normal
 
 FloatArray = NDArray[np.floating]
 
@@ -28,8 +28,6 @@ planes across the canal are cut through the outlines of several slices."""
 STEEPEST_DEG = 50.0
 PIXEL_MM = 1.2
 """Slices with larger pixels show the sac no better than the segmented scan."""
-SMOOTH_MM = 0.4
-"""Of each slice, against noise."""
 FLUID_PERCENTILE, INNER = 90.0, np.linspace(0.05, 0.75, 12)
 """The fluid's signal is this percentile of what lies in the inner part of the expected sac, in all slices together."""
 EXPECTED_MM, ACROSS_VOXELS = 1.5, 0.5
@@ -190,41 +188,15 @@ def is_axial(volume: Volume, spine: Spine) -> bool:
     return abs(float(along @ slice_normal(volume, slow))) > np.cos(np.radians(STEEPEST_DEG))
 
 
-def slice_normal(volume: Volume, slow: int) -> FloatArray:
-    """(3,) of the slices, to the head."""
-    rows, columns = np.delete(volume.ijk_to_ras[:3, :3], slow, axis=1).T
-    normal = np.cross(rows, columns)
-    return np.asarray(normal / np.linalg.norm(normal) * (1.0 if normal[2] > 0 else -1.0))
-
-
 @dataclass(frozen=True, eq=False)
-class _Slice:
+class _Slice(ScanSlice):
     """One slice where it crosses the canal.
 
-    :param pixels: the smoothed slice; :param fixed: its index along ``slow``.
     :param expected: (RAYS, 2) what the segmentation says, in the slice's plane.
     """
 
-    volume: Volume
-    slow: int
-    fixed: int
-    pixels: FloatArray
     s: float
-    frame: Frame
     expected: FloatArray
-
-    def values(self, places: FloatArray) -> FloatArray:
-        """At (..., 2) places of the plane."""
-        points = self.frame.to_ras(np.concatenate([places, np.zeros((*places.shape[:-1], 1))], axis=-1))
-        index = np.delete(np.moveaxis(self.volume.to_ijk(points), -1, 0), self.slow, axis=0)
-        return map_coordinates(self.pixels, index, np.float32, order=1, mode="nearest", prefilter=False)
-
-    def shows(self) -> bool:
-        """Whether what is expected lies in the slice."""
-        points = self.frame.to_ras(np.column_stack([self.expected, np.zeros(len(self.expected))]))
-        index = np.delete(self.volume.to_ijk(points), self.slow, axis=1)
-        last = np.delete(np.array(self.volume.shape), self.slow) - 1
-        return bool(((index >= 0) & (index <= last)).all())
 
     def inner(self) -> FloatArray:
         """Values well inside of what is expected."""
@@ -252,7 +224,7 @@ def _slices(spine: Spine, scan: Scan) -> Iterator[_Slice]:
         found = _slice_at(spine, scan.volume, slow, fixed)
         if found is not None and scan.motions:  # vertebrae may have moved since
             found = _slice_at(spine, scan.near(found.frame.origin).volume, slow, fixed)
-        if found is not None and found.shows():
+        if found is not None and found.shows(found.expected):
             yield found
 
 
@@ -272,9 +244,7 @@ def _slice_at(spine: Spine, volume: Volume, slow: int, fixed: int) -> _Slice | N
     frame = Frame.from_axes(spine.centerline.position(s), plane.normal, spine.anterior(s))
     along = (plane.distance(known.contour_RAS) / -lean)[:, None] * tangent
     expected = frame.to_frame(known.contour_RAS + along)[:, :2]
-    fine = np.delete(volume.spacing, slow)
-    pixels = gaussian_filter(np.take(volume.array, fixed, axis=slow).astype(np.float32), SMOOTH_MM / fine)
-    return _Slice(volume, slow, fixed, pixels, s, frame, expected)
+    return _Slice(volume, slow, fixed, frame, s, expected)
 
 
 def _outlined(spine: Spine, scan: Scan, each: _Slice, fluid: float) -> Outlined:

@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ..anatomy import Segment, Side
 from ..geometry.clefts import Cleft, bright_cleft
 from ..geometry.foramina import Walls, run_beside
 from ..geometry.frames import Frame
 from ..spine import Scan, Spine
-from ..volume import Volume
-from .axial import SLICE_DEG, SMOOTH_MM, is_axial, slice_normal
+from .axial import SLICE_DEG, is_axial
 from .bone import graded
 from .leading import leading
 from .record import Geometry, Measurement
+from .slices import ScanSlice, slice_normal
 
 FloatArray = NDArray[np.floating]
 
@@ -81,24 +80,13 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class _Slice:
-    """The slice that holds a place.
+class _Slice(ScanSlice):
+    """The slice that holds a place, which its frame is about.
 
-    :param frame: of the slice, about the place; :param off: the place's distance from the slice, in slices.
+    :param off: the place's distance from the slice, in slices.
     """
 
-    volume: Volume
-    slow: int
-    fixed: int
-    frame: Frame
     off: float
-    pixels: FloatArray
-
-    def __call__(self, places: FloatArray) -> FloatArray:
-        """Values at (..., 2) places of the plane."""
-        points = self.frame.to_ras(np.concatenate([places, np.zeros((*places.shape[:-1], 1))], axis=-1))
-        index = np.delete(np.moveaxis(self.volume.to_ijk(points), -1, 0), self.slow, axis=0)
-        return map_coordinates(self.pixels, index, np.float32, order=1, mode="nearest", prefilter=False)
 
 
 def led_by_axial_slices(spine: Spine, records: Sequence[Measurement], places: Sequence[Place],
@@ -143,21 +131,16 @@ def _slice_at(place: Place, scan: Scan, next_one: bool = False) -> _Slice | None
     index = volume.to_ijk(place.line_RAS)
     middle = float(index[:, slow].mean())
     fixed, fine = round(middle), np.delete(index, slow, axis=1)
-    last = np.delete(np.array(volume.shape), slow) - 1
-    margin = MARGIN_MM / np.delete(volume.spacing, slow)
-    if not 0 <= fixed < volume.shape[slow] or (fine < margin).any() or (fine > last - margin).any():
-        return None
     normal = slice_normal(volume, slow)
     if float(normal @ place.superior) < np.cos(np.radians(SLICE_DEG)):
         return None
     if next_one:
         fixed += 1 if middle > fixed else -1
-        if not 0 <= fixed < volume.shape[slow]:
-            return None
+    if not 0 <= fixed < volume.shape[slow]:
+        return None
     origin = volume.to_ras(np.insert(fine.mean(axis=0), slow, fixed))
-    pixels = gaussian_filter(np.take(volume.array, fixed, axis=slow).astype(np.float32),
-                             SMOOTH_MM / np.delete(volume.spacing, slow))
-    return _Slice(volume, slow, fixed, Frame.from_axes(origin, normal, place.anterior), abs(middle - fixed), pixels)
+    found = _Slice(volume, slow, fixed, Frame.from_axes(origin, normal, place.anterior), abs(middle - fixed))
+    return found if found.shows(found.frame.to_frame(place.line_RAS)[:, :2], MARGIN_MM) else None
 
 
 def _read(spine: Spine, place: Place, scan: Scan, settings: Mapping[str, Any]) -> Measurement | None:
@@ -195,7 +178,7 @@ def _width(spine: Spine, place: Place, scan: Scan, each: _Slice) -> _Width | Non
     behind, ahead, free = _expected(place, each.frame, across)
     step = EXPECTED_VOXELS * float(np.linalg.norm(place.anterior @ spine.resolution))
     back, front = (float(np.hypot(max(least, step), scan.residual_mm or 0.0)) for least in EXPECTED_MM)
-    found = [bright_cleft(each, across, behind + off_behind, ahead + off_ahead, (back, front))
+    found = [bright_cleft(each.values, across, behind + off_behind, ahead + off_ahead, (back, front))
              for off_behind, off_ahead in LET_EXPECT]
     columns = [_column(cleft, free, place.reach_mm) for cleft in found]
     widths = np.array([cleft.widths[i] for cleft, i in zip(found, columns, strict=True) if i is not None])

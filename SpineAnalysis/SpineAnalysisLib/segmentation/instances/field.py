@@ -108,11 +108,11 @@ def without_dark_band(field: Field) -> Field:
         return field
     values = field.values.copy()
     rim = values[Class.RIM].astype(np.float32)
-    around = np.stack([ndimage.uniform_filter(values[kind].astype(np.float32), (1, _NEAR_BAND, _NEAR_BAND))
-                       for kind in Class if kind not in BODY])
-    around /= np.maximum(around.sum(axis=0), 1.0)
-    for kind, share in ((Class.BACKGROUND, around[0]), (Class.DISC, around[Class.DISC - len(BODY)])):
-        given = np.rint(rim / 2.0 * share).astype(np.uint8)
+    around = {kind: ndimage.uniform_filter(values[kind].astype(np.float32), (1, _NEAR_BAND, _NEAR_BAND))
+              for kind in Class if kind not in BODY}
+    total = np.maximum(sum(around.values()), 1.0)
+    for kind in (Class.BACKGROUND, Class.DISC):
+        given = np.rint(rim / 2.0 * around[kind] / total).astype(np.uint8)
         values[kind] += given
         values[Class.RIM] -= given
     return replace(field, values=values)
