@@ -56,6 +56,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "best_disc_worn": (_LIMITED, "even the best disc in view has lost signal, so more is lost than this says"),
     "arch_not_labeled": (_POOR, "the vertebral arch is not labeled, so that neither foramen nor recess is seen"),
     "foramen_not_in_view": (_POOR, "the foramen is open to the front or behind, or a pedicle is not in view"),
+    "too_vague": (_LIMITED, "the uncertainty is as wide as the limit of stenosis itself; not graded"),
     "walls_meet": (_POOR, "what is labeled in front of and behind the foramen meets here, so that no width is known"),
     "wall_not_told": (_POOR, "a wall has a gap or a step here, so that the width is hardly known"),
     "facet_not_in_view": (_POOR, "no superior articular process is in view here"),

@@ -230,7 +230,8 @@ def _records(foramen: Foramen, steps: FloatArray, settings: Mapping[str, Any]) -
 
     def record(key: str, value: float, unit: str, spread: float, geometry: Geometry) -> Measurement:
         vague = key == "lateral_recess_depth" and spread > VAGUE_MM
-        return graded(key, segment, value, unit, spread, foramen.flags, geometry, settings, side,
+        flags = (*foramen.flags, "too_vague") if vague else foramen.flags
+        return graded(key, segment, value, unit, spread, flags, geometry, settings, side,
                       apply_cutoffs=not estimated and not vague)
 
     placed = ESTIMATED_MM if estimated else 0.0
