@@ -186,3 +186,16 @@ def test_widths_that_no_foramen_has_are_refused(spine: Spine, ahead: float, flag
     for key in ("foramen_width", "foramen_width_disc"):
         assert records[key].value == (pytest.approx(ahead) if flag is None else None)
         assert flag is None or flag in records[key].flags
+
+
+def test_a_recess_that_could_be_anything_is_not_graded(phantom: Phantom) -> None:
+    """On slices of 5 mm a recess is known no better than its limit of 3 mm."""
+    grid = phantom.grid((5.0, 1.0, 1.0))
+    recesses = [record for (key, *_), record in measured(build_spine(phantom.labels(grid))).items()
+                if key == "lateral_recess_depth" and record.value is not None]
+    assert recesses
+    for record in recesses:
+        assert record.uncertainty is not None
+        assert record.uncertainty > 1.5
+        assert record.grade is None
+        assert "too_vague" in record.flags
