@@ -210,6 +210,17 @@ def test_principal_curve_of_a_tube_that_opens_into_the_skull() -> None:
     assert np.hypot(inner[:, 0], inner[:, 1]).max() < 1.0
 
 
+def test_principal_curve_of_a_tube_that_is_nearly_closed() -> None:
+    """A sac of which two discs leave a thread, on one side and then on the other, as in severe stenosis."""
+    place = np.stack(np.meshgrid(*[np.arange(-12.0, 13.0)] * 2, np.arange(-80.0, 81.0), indexing="ij"),
+                     axis=-1).reshape(-1, 3)
+    side = np.select([np.abs(place[:, 2] - 8.0) < 6.0, np.abs(place[:, 2] + 8.0) < 6.0], [8.0, -8.0], 0.0)
+    radius = np.where(side == 0.0, 8.0, 2.0)
+    curve = principal_curve(place[np.hypot(place[:, 0] - side, place[:, 1]) < radius], -UP)
+    assert np.abs(curve.points[:, 0]).max() < 6.5, "passes between the threads instead of through both"
+    assert (curve.tangent(np.arange(curve.length)) @ -UP).min() > 0.35, "stays within 70 degrees of the tube"
+
+
 # --- endplates
 
 def tilted_body(top: Plane, bottom: Plane, spacing: float, rotation: NDArray, spur: float = 0.0) -> Volume:

@@ -18,6 +18,11 @@ PIECE_MM, WIDE_MM = 10.0, 5.8
 """A tube's width is that of the widest of its pieces of this length; it is wide where its points' standard deviation
 exceeds this, which leaves three quarters of a wave (see ``principal_curve``)."""
 
+NEARLY_CLOSED = 0.35
+"""A tube that holds less than this share of what it does on both sides is nearly closed.  The crumbs that are left there
+have no center worth following: those of a sac in severe stenosis lie at either side, and a curve through them turns
+back.  What is open by more counts whole, as the planes of a stenosis that can be measured shall follow it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -127,7 +132,8 @@ def principal_curve(points: FloatArray, direction: FloatArray, bin_mm: float = 1
         s = _nearest(turned, Curve(curve.points @ axes.T), np.array([1.0, 1.0, counted]))
         centers, counts, runs = _bin_means(turned, s, bin_mm)
         whole = np.concatenate([np.arange(len(counts))[run][_whole_bins(counts[run])] for run in runs])
-        fitted = fit_curve(centers[whole], stiffness=np.array([STIFFNESS, STIFFNESS, max(STIFFNESS, width**4)]))
+        stiffness = np.array([STIFFNESS, STIFFNESS, max(STIFFNESS, width**4)])
+        fitted = fit_curve(centers[whole], _trust(counts[whole]), stiffness)
         ends = fitted.project(centers[[0, -1]])
         fitted = fitted.cut(min(ends[0], 0.0), max(ends[1], fitted.length))
         curve = Curve(fitted.points @ axes)
@@ -157,6 +163,13 @@ def _whole_bins(counts: FloatArray, look: int = 8, share: float = 0.85) -> slice
         limit = max(len(ordered) // 2 - 2, 0)
         return next((i for i in range(limit) if ordered[i] >= share * np.median(ordered[i:i + look])), limit)
     return slice(cut(counts), len(counts) - cut(counts[::-1]))
+
+
+def _trust(counts: FloatArray) -> FloatArray:
+    """(N,) how much bins count: all the same, but for those in which a tube is nearly closed between wider parts."""
+    rising, falling = np.maximum.accumulate(counts), np.maximum.accumulate(counts[::-1])[::-1]
+    around = np.minimum(np.minimum(rising, falling), np.median(counts))
+    return np.minimum(counts / (NEARLY_CLOSED * around), 1.0)**2
 
 
 def _bin_means(points: FloatArray, along: FloatArray, width: float) -> tuple[FloatArray, FloatArray, list[slice]]:
