@@ -19,9 +19,9 @@ PIECE_MM, WIDE_MM = 10.0, 5.8
 exceeds this, which leaves three quarters of a wave (see ``principal_curve``)."""
 
 NEARLY_CLOSED = 0.35
-"""A tube that holds less than this share of what it does on both sides is nearly closed.  The crumbs that are left there
-have no center worth following: those of a sac in severe stenosis lie at either side, and a curve through them turns
-back.  What is open by more counts whole, as the planes of a stenosis that can be measured shall follow it."""
+"""A tube that holds less than this share of what it does on both sides is nearly closed.  The crumbs left there have no
+center worth following: those of a sac in severe stenosis lie at either side, and a curve through them turns back.  What
+is open by more counts whole, as the planes of a stenosis that can be measured shall follow it."""
 
 
 @dataclass(frozen=True, eq=False)
