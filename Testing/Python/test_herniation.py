@@ -15,6 +15,7 @@ from SpineAnalysisLib.measurements.record import Measurement, Severity
 from SpineAnalysisLib.phantoms import Herniation, Phantom, SpineSpec
 from SpineAnalysisLib.progress import silent
 from SpineAnalysisLib.spine import Spine
+from SpineAnalysisLib.volume import Volume
 
 CASES = {"fine": (1.0, "PSR", True), "thick": ((3.3, 0.7, 0.7), "RAS", False)}
 JOINTS = {
@@ -156,3 +157,59 @@ def test_thick_slices_give_a_depth_but_no_name() -> None:
         depth = found["disc_bulge_depth", level]
         assert depth.value is not None
         assert depth.value > 3.0
+
+
+def spilled(unlike: float | None, until_mm: float = -60.0) -> str:
+    """Zone of what is found at L3-L4 with 7 mm of label beyond its left side, in a scan that changes there or not.
+
+    :param until_mm: where on the left the scan ends.
+    """
+    model = spine("fine")
+    motion = next(m for m in model.segments if m.segment == L34)
+    points = model.labels.to_ras(np.indices(model.labels.shape).reshape(3, -1).T)
+    place = np.abs(motion.disc.to_frame(points) - np.array([-26.0, -5.0, 0.0])).reshape(*model.labels.shape, 3)
+    spill = (place < np.array([7.0, 5.0, 3.0])).all(axis=-1) & (model.labels.array == 0)
+    array = model.labels.array.copy()
+    array[spill] = model.labels.values(Kind.DISC, Level.L3)[0]
+    image = None
+    if unlike is not None:
+        values = 50.0 + np.random.default_rng(0).normal(0.0, 2.0, array.shape)
+        image = Volume(values + unlike * (array == 0), model.labels.ijk_to_ras)
+        end = image.to_ijk(motion.disc.to_ras(np.array([until_mm, -5.0, 0.0])))[2]  # the grid's third axis is R
+        image = image.crop(np.array([0, 0, max(round(end), 0)]), np.array(image.shape))
+    found = measured(replace(model, labels=replace(model.labels, array=array), image=image))
+    return found["herniation_zone", L34].word
+
+
+def test_aside_a_herniation_needs_an_edge_in_the_scan() -> None:
+    assert spilled(None) == "extraforaminal"
+    assert spilled(60.0) == "extraforaminal"
+    assert spilled(0.0) == "subarticular"  # the label ends in muscle of like signal; the herniation on the right stays
+
+
+def test_nothing_is_named_where_the_scan_ends() -> None:
+    assert spilled(60.0, until_mm=-50.0) == "extraforaminal"
+    assert spilled(60.0, until_mm=-33.5) == "subarticular"  # half a millimeter beyond the label
+
+
+def test_crumbs_of_a_label_are_no_fragments() -> None:
+    model = spine("fine")
+    motion = next(m for m in model.segments if m.segment == L51)
+    index = np.rint(model.labels.to_ijk(motion.disc.to_ras(np.array([3.0, -23.0, 3.0])))).astype(int)
+    array = model.labels.array.copy()
+    array[tuple(slice(i, i + 2) for i in index)] = model.labels.values(Kind.DISC, Level.L5)[0]
+    found = measured(replace(model, labels=replace(model.labels, array=array)))
+    assert found["herniation_type", L51].word == "none"
+
+
+def test_beside_the_canal_only_lumbar_discs_herniate() -> None:
+    neck = Phantom(SpineSpec.typical(Level.C4, Level.C7))
+    labels = neck.labels(neck.grid(1.0, margin=3.0))
+    model = build_spine(labels)
+    motion = next(m for m in model.segments if m.segment.upper is Level.C5)
+    points = labels.to_ras(np.indices(labels.shape).reshape(3, -1).T)
+    place = np.abs(motion.disc.to_frame(points) - np.array([12.0, -5.0, 0.0])).reshape(*labels.shape, 3)
+    array = labels.array.copy()
+    array[(place < np.array([4.0, 3.0, 2.0])).all(axis=-1) & (array == 0)] = labels.values(Kind.DISC, Level.C5)[0]
+    found = measured(replace(model, labels=replace(labels, array=array)))
+    assert found["herniation_type", motion.segment].word == "none"

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates, median_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, label, map_coordinates, median_filter
 
+from ..anatomy import Region
 from ..geometry.faces import Rim
 from ..geometry.frames import Frame
 from ..spine import Spine, Vertebra
@@ -48,17 +49,26 @@ TAKEN_MM = 1.0
 """Standard deviation of a rim that was taken to run as the other one does."""
 KNOWN_SHARE = 0.7
 """An outline of which less is known cannot be completed."""
+EDGE_MM, EDGE_SHARE = 1.5, 2.0
+"""So far inside and outside of where a label ends, the scan differs by more than this many standard deviations of the
+disc's signal along its rim, if there is an edge."""
+LOOSE_MM3, LOOSE_VOXELS = 20.0, 8
+"""A piece that is not connected with the disc is a fragment from this volume, and from two voxels each way, on; a
+smaller one is a crumb of the label."""
 REACHES = 0.8
 """A label that fills less of a layer just inside the rims does not reach them."""
 
 _ANGLES = np.pi / 2 + np.arange(RAYS) * (2 * np.pi / RAYS)
 _RAYS = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
+TO_CANAL = (_RAYS[:, 1] < 0) & (np.abs(_RAYS[:, 0]) < CANAL_SINE)
 
 
 @dataclass(frozen=True, eq=False)
 class Margin:
     """:param above: (RAYS,) mm from the middle of the disc plane to the upper rim; :param below: to the lower one.
     :param seen: (RAYS,) whether both were found there, not one taken for the other.
+    :param in_view: (RAYS,) whether the scan goes on beyond the disc and the rims there.
+    :param edged: (RAYS,) whether the scan changes where the label ends, not just the label; true without a scan.
     :param top: (RAYS,) mm, height of the upper rim over the disc plane; :param bottom: of the lower rim.
     :param outward: (E,) mm beyond the rims, along the rays; :param up: (Z,) mm along the disc plane's normal.
     :param share: (RAYS, E, Z) how much of each place is disc.
@@ -69,6 +79,8 @@ class Margin:
     above: FloatArray
     below: FloatArray
     seen: NDArray[np.bool_]
+    in_view: NDArray[np.bool_]
+    edged: NDArray[np.bool_]
     top: FloatArray
     bottom: FloatArray
     outward: FloatArray
@@ -103,6 +115,26 @@ class Margin:
         """(RAYS,) cosine between the rays and the normals: what is a millimeter along a ray is less across the rim."""
         return np.sum(self.normals * _RAYS, axis=1)
 
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """(RAYS,) where the disc can be compared with the margins of both bodies."""
+        return self.seen & self.in_view
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """(RAYS,) where what leaves the disc would be a herniation: not in front, where no nerve passes; beside the
+        canal only in the lumbar spine, as elsewhere uncinate processes and heads of ribs are there.
+        """
+        right, front = self.normals.T
+        if self.space.upper.level.region is not Region.LUMBAR:
+            return self.told & TO_CANAL
+        return self.told & (front < 0.0) & ((np.abs(right) < -front) | self.edged)  # aside, muscle is much like a disc
+
+    @property
+    def canal_told(self) -> float:
+        """Share of the rays to the canal where the disc can be compared with both margins."""
+        return float(self.told[TO_CANAL].mean())
+
     @cached_property
     def arc(self) -> FloatArray:
         """(RAYS,) mm of rim that belong to each ray."""
@@ -115,10 +147,15 @@ class Margin:
         return (self.up < self.top[:, None]) & (self.up > self.bottom[:, None])
 
     @cached_property
+    def across(self) -> FloatArray:
+        """(RAYS,) mm, extent of a voxel along the normals."""
+        directions = self.normals @ np.stack([self.frame.right, self.frame.anterior])
+        return np.asarray(np.linalg.norm(directions @ self.voxels, axis=1))
+
+    @cached_property
     def deviation(self) -> FloatArray:
         """(RAYS,) one standard deviation of how far the disc is known to reach, mm."""
-        across = self.normals @ np.stack([self.frame.right, self.frame.anterior])
-        drawn = OUTLINE_SHARE * np.linalg.norm(across @ self.voxels, axis=1) * np.sqrt(1.5)
+        drawn = OUTLINE_SHARE * self.across * np.sqrt(1.5)
         return np.hypot(drawn, np.where(self.seen, 0.0, TAKEN_MM))
 
     @cached_property
@@ -169,8 +206,50 @@ def margin(spine: Spine, space: DiscSpace, disc: Volume) -> Margin | None:
     distance = np.maximum(radius[:, None, :] + outward[None, :, None], 0.0)
     place = np.stack([distance * _RAYS[:, 0, None, None], distance * _RAYS[:, 1, None, None],
                       np.broadcast_to(up, distance.shape)], axis=-1)
-    return Margin(space, above, below, seen, top, bottom, outward, up, _shares(disc, frame.to_ras(place)),
+    share = _whole(_shares(disc, frame.to_ras(place)), outward, float(radius.mean()) * 2 * np.pi / RAYS,
+                   spine.resolution)
+    ends = radius + _last_exit(share, outward)
+    within = (up < top[:, None]) & (up > bottom[:, None])
+    farthest = np.fmax(np.where(within & np.isfinite(ends), ends, 0.0).max(axis=1), np.maximum(above, below))
+    return Margin(space, above, below, seen, _in_view(spine, frame, farthest),
+                  _edged(spine, frame, np.where(within, ends, np.nan), up), top, bottom, outward, up, share,
                   spine.resolution)
+
+
+def _whole(share: FloatArray, outward: FloatArray, arc_mm: float, voxels: FloatArray) -> FloatArray:
+    """The disc and its fragments, without the crumbs of a label."""
+    numbered, count = label(share > 0.5)
+    if count < 2:
+        return share
+    least = max(LOOSE_MM3, LOOSE_VOXELS * abs(float(np.linalg.det(voxels)))) / (STEP_MM**2 * arc_mm)
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)
+    sizes[np.unique(numbered[:, outward < 0.0])] = share.size
+    return np.where((sizes < least)[numbered], 0.0, share)
+
+
+def _in_view(spine: Spine, frame: Frame, reach: FloatArray) -> NDArray[np.bool_]:
+    """(RAYS,) whether what is a voxel farther away than (RAYS,) mm from the middle lies inside the scan."""
+    voxel = np.linalg.norm(_RAYS @ frame.axes[:2] @ spine.resolution, axis=1)
+    points = frame.to_ras(np.column_stack([(reach + voxel)[:, None] * _RAYS, np.zeros(RAYS)]))
+    volumes = [spine.labels, *([spine.image] if spine.image is not None else [])]
+    return np.all([((index > -0.5) & (index < np.array(volume.shape) - 0.5)).all(axis=1)
+                   for volume in volumes for index in [volume.to_ijk(points)]], axis=0)
+
+
+def _edged(spine: Spine, frame: Frame, ends: FloatArray, up: FloatArray) -> NDArray[np.bool_]:
+    """(RAYS,) whether the scan differs on the two sides of where the label ends, (RAYS, Z) mm from the middle."""
+    if spine.image is None:
+        return np.ones(RAYS, bool)
+    sides = []
+    for step in (-EDGE_MM, EDGE_MM):
+        place = (ends + step)[..., None] * _RAYS[:, None]
+        points = np.concatenate([place, np.broadcast_to(up, ends.shape)[..., None]], axis=-1)
+        sides.append(spine.scans[0].values(frame.to_ras(np.nan_to_num(points))))
+    inner, outer = (np.where(np.isfinite(ends), side, np.nan) for side in sides)
+    known = np.isfinite(inner) & np.isfinite(outer)
+    change = np.where(known, outer - inner, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    texture = float(inner[known].std()) if known.any() else 0.0
+    return np.abs(gaussian_filter1d(change, 1.0, mode="wrap")) > EDGE_SHARE * texture
 
 
 def _shares(mask: Volume, points: FloatArray) -> FloatArray:
@@ -202,9 +281,8 @@ def _outline(spine: Spine, vertebra: Vertebra, rim: Rim, frame: Frame, sign: flo
     radius = np.where(count > 0, np.where(first, exits, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
     if vertebra.faces is not None and not vertebra.faces.sides:
         radius = np.where(np.abs(radius * _RAYS[:, 0]) > SACRAL_MM, np.nan, radius)
-    canal = (_RAYS[:, 1] < 0) & (np.abs(_RAYS[:, 0]) < CANAL_SINE)
     wall = frame.to_frame(rim.corner(-1))[1] / np.minimum(_RAYS[:, 1], -0.1)
-    radius = np.where(canal, np.clip(radius, wall - WALL_MM[0], wall + WALL_MM[1]), radius)
+    radius = np.where(TO_CANAL, np.clip(radius, wall - WALL_MM[0], wall + WALL_MM[1]), radius)
     at = np.where(np.isfinite(radius), radius, float(rim.half.mean()))[:, None] * _RAYS
     return radius, (origin @ normal - at @ normal[:2]) / normal[2]
 
@@ -237,7 +315,7 @@ def _completed(above: FloatArray, below: FloatArray) -> tuple[FloatArray, FloatA
         off = below - above - usual
         both = np.isfinite(off) & (np.abs(off - np.nanmedian(off[both])) < APART_MM)
     # Beside the canal the wider one has a pedicle on it; in front of it, where there is none, the narrower one was cut.
-    sign = np.where((_RAYS[:, 1] < 0) & (np.abs(_RAYS[:, 0]) < CANAL_SINE), -1.0, 1.0)
+    sign = np.where(TO_CANAL, -1.0, 1.0)
     wrong_below, wrong_above = sign * off > APART_MM, sign * off < -APART_MM
     above, below = (np.where(np.isnan(above) | wrong_above, below - usual, above),
                     np.where(np.isnan(below) | wrong_below, above + usual, below))

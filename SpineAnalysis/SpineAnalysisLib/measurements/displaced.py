@@ -9,15 +9,14 @@ from scipy.ndimage import label
 from .disc_margin import STEP_MM, FloatArray, Margin
 
 LEAST_MM, LEAST_DEVIATIONS = 1.5, 4.0
-"""Less than this beyond the rims is no displacement: discs of phantoms that keep to them read up to 1.4 mm."""
-FRONT = 0.0
-"""Rims whose normal points forward by more than this are the disc's front, which nerves do not pass."""
+"""Less than this beyond the rims is no displacement: discs of phantoms that keep to them read up to 1.4 mm.  A
+herniation is more by as much as the rims and the outline are uncertain."""
+SAMPLES = 2.0
+"""A herniation reaches at least this many voxels beyond the rims, or slices where it lies at their far end."""
 QUARTER = 0.25
 """Displacement over more of the circumference is a bulge (Fardon et al., Spine J 2014;14:2525-2545)."""
 BASE_MM = 0.75
 """The base is measured this far out, clear of the voxels' stairs."""
-LOOSE_MM3 = 20.0
-"""A piece that is not connected with the disc is a fragment from this volume on."""
 
 NONE, BULGE, PROTRUSION, EXTRUSION, SEQUESTRATION = range(5)
 TYPES = {NONE: "none", BULGE: "bulge", PROTRUSION: "protrusion", EXTRUSION: "extrusion",
@@ -32,6 +31,7 @@ class Displacement:
     :param level: mm that the whole disc reaches beyond, on which a herniation sits.
     :param parts: (RAYS, E, Z) what is displaced there.
     :param close: whether another name would have been given within the uncertainty.
+    :param told: whether all of it lies where the disc can be compared with both rims.
     """
 
     kind: int
@@ -42,6 +42,7 @@ class Displacement:
     level: float
     parts: NDArray[np.bool_]
     close: bool
+    told: bool = True
 
     @property
     def is_herniation(self) -> bool:
@@ -56,22 +57,20 @@ class Displacement:
 def displacement(margin: Margin) -> Displacement:
     """The rules of Fardon et al., Spine J 2014;14:2525-2545, on the labeled disc."""
     limit = np.maximum(LEAST_MM, LEAST_DEVIATIONS * margin.deviation)
+    named = np.maximum(np.maximum(LEAST_MM + margin.spread, limit), SAMPLES * margin.across)
     depth = np.where(np.isnan(margin.depth), -np.inf, margin.depth)
     around = np.where(margin.within, depth, -np.inf).max(axis=1)
-    beyond = around > limit
+    beyond = (around > limit) & margin.told
     share = float(margin.arc[beyond].sum() / margin.arc.sum())
-    aside = margin.normals[:, 1] < FRONT
     level = float(np.median(around[beyond])) if share > QUARTER else 0.0
-    reach = np.where(aside[:, None], depth, -np.inf)
-    excess = reach - limit[:, None]
-    ray, height = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
     deepest = _behind(margin, depth)
+    reach, ray, height, whole = _seed(margin, depth, named + level)
     over = float(reach[ray, height]) - level
-    close = abs(over - limit[ray]) < margin.deviation[ray] or abs(share - QUARTER) < 0.05
+    close = abs(over - named[ray]) < margin.deviation[ray] or abs(share - QUARTER) < 0.05
     none = np.zeros(margin.share.shape, bool)
-    if over <= limit[ray]:
+    if over <= named[ray]:
         kind = BULGE if share > QUARTER else NONE
-        return Displacement(kind, share, *deepest, level, none, close)
+        return Displacement(kind, share, *deepest, level, none, close, whole)
     parts, loose = _parts(margin, ray, height, level)
     ray, height = _deepest(reach, parts, (ray, height))
     if loose:
@@ -83,6 +82,23 @@ def displacement(margin: Margin) -> Displacement:
     return Displacement(kind, share, float(reach[ray, height]), ray, height, level, parts, close)
 
 
+def _seed(margin: Margin, depth: FloatArray, named: FloatArray) -> tuple[FloatArray, int, int, bool]:
+    """(RAYS, Z) reach of what can be judged, the ray and the height where that is most beyond (RAYS,) a limit, and
+    whether nothing was passed over because it goes on, and farther, where it cannot be told."""
+    reach = np.where(margin.judged[:, None], depth, -np.inf)
+    around, whole = depth.max(axis=1), True
+    while True:
+        excess = reach - named[:, None]
+        ray, height = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+        if excess[ray, height] <= 0.0:
+            return reach, ray, height, whole
+        numbered, _ = label(np.roll(around > reach[ray, height] / 2.0, -ray))
+        hill = np.roll((numbered == numbered[0]) | (numbered == numbered[-1]) & (numbered[-1] > 0), ray)
+        if not (around[hill & ~margin.told] > reach[ray, height]).any():
+            return reach, ray, height, whole
+        reach[hill], whole = -np.inf, False
+
+
 def _deepest(reach: FloatArray, parts: NDArray[np.bool_], start: tuple[int, int]) -> tuple[int, int]:
     """Where a displaced part reaches farthest, also over rims that are known less well than where it was noticed."""
     own = np.where(parts.any(axis=1), reach, -np.inf)
@@ -92,7 +108,7 @@ def _deepest(reach: FloatArray, parts: NDArray[np.bool_], start: tuple[int, int]
 
 def _behind(margin: Margin, depth: FloatArray) -> tuple[float, int, int]:
     """The greatest reach behind the disc, and where."""
-    back = np.where((margin.normals[:, 1] < -0.8)[:, None], depth, -np.inf)
+    back = np.where((margin.told & (margin.normals[:, 1] < -0.8))[:, None], depth, -np.inf)
     ray, height = (int(i) for i in np.unravel_index(int(back.argmax()), back.shape))
     return max(float(back[ray, height]), 0.0), ray, height
 
@@ -106,7 +122,7 @@ def _parts(margin: Margin, ray: int, height: int, level: float) -> tuple[NDArray
     out = margin.outward[None, :, None] * margin.obliquity[:, None, None] > level + BASE_MM
     column = np.flatnonzero(filled[ray, :, height])
     own = int(numbered[ray, column[-1], height]) if len(column) else main
-    loose = own != main and float((numbered == own).sum()) * STEP_MM**2 * float(margin.arc.mean()) > LOOSE_MM3
+    loose = own != main
     displaced, _ = label(filled & out & (numbered == own))
     place = displaced[ray, :, height]
     chosen = place[place > 0]

@@ -43,6 +43,8 @@ FLAGS: dict[str, tuple[Quality, str]] = {
                                "is not seen"),
     "slices_too_thick_for_type": (_POOR, "the slices are too thick to tell the shape of what leaves the disc space; "
                                          "look at axial images"),
+    "displacement_not_in_view": (_POOR, "what leaves the disc goes on where the scan ends, or where not both bodies' "
+                                        "rims are seen"),
     "disc_label_short": (_POOR, "the disc's label does not reach the rims of the endplates, so nothing beyond is seen"),
     "side_near_midline": (_GOOD, "the herniation's middle lies near the line between two zones"),
     "canal_not_labeled": (_LIMITED, "no canal is labeled here"),

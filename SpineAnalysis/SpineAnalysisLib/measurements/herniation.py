@@ -26,6 +26,8 @@ FARDON = "Fardon et al., Spine J 2014;14:2525-2545"
 MSU = "Mysliwiec et al., Eur Spine J 2010;19:1087-1093"
 REACHES = 0.75
 """A label that fills less than this of a layer just inside the rims does not reach them."""
+TOLD = 0.5
+"""Less of the disc's border to the canal that can be compared with both rims says nothing of all of it."""
 SIDES = {0: "central", 1: "right", 2: "left"}
 ZONES = {0: "central", 1: "subarticular", 2: "foraminal", 3: "extraforaminal"}
 CENTRAL_SHARE = 0.5
@@ -83,15 +85,17 @@ def _at_disc(spine: Spine, space: DiscSpace, flags: tuple[str, ...]) -> Iterator
     mask, derived = found
     edge = None if derived else margin(spine, space, mask)
     reason = (NO_MATCH if NO_MATCH in flags else "disc_derived" if derived else "rims_not_known" if edge is None
-              else "disc_label_short" if edge.reaches < REACHES else "")
+              else "disc_label_short" if edge.reaches < REACHES
+              else "rims_not_known" if edge.canal_told < TOLD else "")
     if reason or edge is None:
         flags = tuple(dict.fromkeys((*flags, reason)))
         for key, unit in (("disc_bulge_depth", "mm"), ("herniation_type", "1")):
             yield Measurement(key, space.motion.segment, None, unit, None, None, quality_of(flags), flags)
         return
     moved = displacement(edge)
-    if float(np.linalg.norm(edge.frame.right @ edge.voxels)) > THICK_MM:  # outlines between slices are anybody's guess
-        flags = (*flags, "slices_too_thick_for_type")
+    thick = float(np.linalg.norm(edge.frame.right @ edge.voxels)) > THICK_MM  # outlines between are anybody's guess
+    if thick or not moved.told:
+        flags = (*flags, "slices_too_thick_for_type" if thick else "displacement_not_in_view")
         yield _depth(edge, moved.unnamed(edge), flags)
         yield Measurement("herniation_type", space.motion.segment, None, "1", None, None, quality_of(flags), flags)
         return
