@@ -257,3 +257,20 @@ def test_a_broken_outline_beside_the_pedicles_is_refused() -> None:
         record = analyze(None, replace(labels, array=array), only=["canal"]).measurement("canal_area", "L4")
         assert record is not None
         assert (record.value is not None, "canal_outline_lost" in record.flags) == (known, not known)
+
+
+def test_an_outline_that_breaks_up_is_told(measured: Measured) -> None:
+    """Gone beside one disc but for a thread, and cut off below another: only the first may be a stenosis."""
+    phantom, whole = measured("normal_lumbar", FINE)
+    labels = labels_of(phantom, FINE)
+    canal = labels.mask(labels.values([Kind.CANAL, Kind.DURAL_SAC, Kind.CORD]))
+    place = labels.to_ras(np.argwhere(canal).astype(float))
+    disc = {str(m.segment): m.disc.to_frame(place) for m in whole.spine.segments}
+    gone = (np.abs(disc["L3-L4"][:, 2]) < 3.0) & (np.abs(disc["L3-L4"][:, 0]) > 1.0) | (disc["L5-S1"][:, 2] < 0.0)
+    array = labels.array.copy()
+    array[tuple(np.argwhere(canal)[gone].T)] = 0
+    records = {str(m.level): m for m in analyze(None, replace(labels, array=array), only=["canal"]).measurements
+               if m.key == "canal_area"}
+    assert "outline_breaks_up" in records["L3-L4"].flags
+    assert "partial_view" in records["L5-S1"].flags
+    assert not {"outline_breaks_up", "partial_view"} & {*records["L2-L3"].flags, *records["L4-L5"].flags}

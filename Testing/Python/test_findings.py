@@ -115,6 +115,13 @@ def test_what_makes_a_stenosis_severe_is_said_first() -> None:
     assert found.sentence.startswith("L4-L5: severe central stenosis, AP diameter 8.3 ± 0.4 mm (absolute stenosis")
 
 
+def test_a_broken_outline_is_only_a_possible_stenosis() -> None:
+    broken = replace(STENOSIS, level=L5_S1, flags=("outline_breaks_up",))
+    first, second = level_findings([broken, STENOSIS])
+    assert first.level == L4_L5, "what is certain comes first"
+    assert second.sentence.startswith("L5-S1: possible moderate central stenosis, area 82")
+
+
 def test_the_scan_that_leads_is_named() -> None:
     led = replace(STENOSIS, scan="T2 axial 3", others=(replace(STENOSIS, scan="T2 sagittal"),))
     assert level_findings([led])[0].sentence.startswith("L4-L5: moderate central stenosis on T2 axial 3, area 82")
@@ -144,6 +151,15 @@ def test_lumbar_limits_grade_no_chest(name: str) -> None:
     rule = cutoffs()[name]
     assert rule.applies(L4_L5, "", False)
     assert not rule.applies(Segment(Level.T12, Level.L1), "", False)
+
+
+@pytest.mark.parametrize(("meaning", "severity"), [("bony canal", SEVERE), ("", SEVERE), ("dural sac", MILD)])
+def test_the_bony_limit_alone_calls_no_sac_severe(meaning: CanalMeaning, severity: Severity) -> None:
+    (rule,) = (rule for rule in cutoffs().values()
+               if rule.key == "canal_ap_diameter" and rule.applies(L4_L5, meaning, False))
+    assert rule.grade(9.5).severity is severity
+    assert rule.grade(9.5).cutoff == "< 10 mm"
+    assert rule.grade(12.0).severity is NORMAL
 
 
 def test_a_ratio_of_bones_grades_no_dural_sac() -> None:

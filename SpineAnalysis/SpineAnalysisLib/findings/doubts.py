@@ -21,8 +21,10 @@ def _low_cord(spine: Spine) -> str:
 
 def _sac_by_bony_limits(spine: Spine) -> str:
     """A doubt about limits that were made for another outline."""
-    return ("AP diameters are of the dural sac, but their limits were published for the bony canal, which is wider: by "
-            "them, more looks narrow than is.") if spine.canal_meaning == "dural sac" else ""
+    if spine.canal_meaning != "dural sac":
+        return ""
+    return ("AP diameters are of the dural sac, but their lumbar limits were published for the bony canal, which is "
+            "wider: by them, more looks narrow than is, so the area tells how severe a stenosis is.")
 
 
 ABOUT_LEVELS = ("Levels are ", "The segmentation says ")

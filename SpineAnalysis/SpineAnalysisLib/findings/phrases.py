@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..anatomy import Level, Segment, Side
-from ..measurements.flags import NEAR_CUTOFF
+from ..measurements.flags import BROKEN, NEAR_CUTOFF
 from ..measurements.record import Grade, Measurement, Severity
 from ..measurements.registry import definitions
 
@@ -114,9 +114,12 @@ def measured(record: Measurement, name: str = "") -> str:
 
 
 def borderline(records: Sequence[Measurement]) -> str:
-    """Where all that is worst lies within its uncertainty of a cut-off."""
+    """How certain what is worst is: within its uncertainty of a cut-off, of a broken outline, or neither."""
     most = max(record.severity for record in records)
-    return "borderline " if all(NEAR_CUTOFF in r.flags for r in records if r.severity == most) else ""
+    worst_ones = [record for record in records if record.severity == most]
+    if any(BROKEN in record.flags for record in worst_ones):
+        return "possible "
+    return "borderline " if all(NEAR_CUTOFF in record.flags for record in worst_ones) else ""
 
 
 def _pretty(cutoff: str) -> str:

@@ -15,7 +15,7 @@ from .canal_cutoffs import CUTOFFS, DEFAULTS
 from .canal_records import graded_canal
 from .csf import csf_ratios
 from .cutoffs import fitting
-from .flags import AP_CUTOFF, NEAR_CUTOFF, quality_of
+from .flags import AP_CUTOFF, BROKEN, NEAR_CUTOFF, quality_of
 from .leading import QUANTITIES, led_by_axial, outline_or_line
 from .profiles import reference, slab, smooth, value_at
 from .record import Measurement, Table
@@ -159,7 +159,9 @@ def _at_segment(spine: Spine, profile: Profile, motion: MotionSegment, settings:
             yield _missing("canal_area", motion.segment, "mm2", (*flags, "canal_not_in_view"))
         return
     if known.sum() < 0.9 * inside.sum():
-        flags = (*flags, "partial_view")
+        seen = np.flatnonzero(np.isfinite(profile.area))
+        lost = np.flatnonzero(inside & ~known)
+        flags = (*flags, BROKEN if np.any((lost > seen[0]) & (lost < seen[-1])) else "partial_view")
     for quantity, unit in QUANTITIES:
         values = np.where(known, getattr(profile, quantity), np.inf)
         yield from _record(profile, quantity, unit, motion.segment, int(values.argmin()), float(values.min()), flags,

@@ -19,15 +19,22 @@ def _developmental(name: str, levels: set[Level], limit: float) -> Cutoff:
                   meanings=frozenset({"bony canal"}), derived=False, at=(Level,), levels=frozenset(levels))
 
 
+def _verbiest(name: str, absolute: Severity, relative: Severity, meanings: frozenset[CanalMeaning], label: str = "",
+              note: str = "") -> Cutoff:
+    bands = Band(10.0, f"absolute stenosis{label}", absolute), Band(12.0, f"relative stenosis{label}", relative)
+    return Cutoff(name, "canal_ap_diameter", _LUMBAR, bands, f"Verbiest, Spine 1976;1:217-225{note}", meanings)
+
+
 CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("bolender_1985", "canal_area", _LUMBAR,
            (Band(100.0, "stenosis", Severity.MODERATE), Band(130.0, "early stenosis", Severity.MILD)),
            "Bolender et al., J Bone Joint Surg Am 1985;67:240-246", _SAC, (Segment,), unit="mm2"),
     Cutoff("schoenstroem_1985", "canal_area", _LUMBAR, (Band(75.0, "absolute stenosis", Severity.SEVERE),),
            "Schönström et al., Spine 1985;10:806-811", _SAC, (Segment,), unit="mm2"),
-    Cutoff("verbiest_1976", "canal_ap_diameter", _LUMBAR,
-           (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(12.0, "relative stenosis", Severity.MODERATE)),
-           "Verbiest, Spine 1976;1:217-225"),
+    _verbiest("verbiest_1976", Severity.SEVERE, Severity.MODERATE, _BONY),
+    # Sacs are narrower than bone: the limits call healthy ones absolute.  How bad it is, their area tells.
+    _verbiest("verbiest_1976_by_sac", Severity.MILD, Severity.MILD, frozenset({"dural sac"}), " if bony",
+              " (of the bony canal)"),
     Cutoff("edwards_1983", "canal_ap_diameter", _CERVICAL,
            (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(13.0, "relative stenosis", Severity.MODERATE)),
            "Edwards and LaRocca, Spine 1983;8:20-27"),

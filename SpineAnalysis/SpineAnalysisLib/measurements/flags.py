@@ -8,6 +8,7 @@ _GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
 
 NEAR_CUTOFF = "near_cutoff"
 AP_CUTOFF = "ap_cutoff_for_bony_canal"
+BROKEN = "outline_breaks_up"
 
 FLAGS: dict[str, tuple[Quality, str]] = {
     "level_provisional": (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
@@ -16,6 +17,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "thick_slices": (_LIMITED, "the slices are thick"),
     "coarse_voxels": (_LIMITED, "the voxels are large for this structure"),
     "partial_view": (_LIMITED, "only part of the place to measure is in view"),
+    BROKEN: (_POOR, "the outline breaks up here: what it is of is closed, or was not recognized; look at the scan"),
     "canal_not_in_view": (_POOR, "the canal is not in view here"),
     "plane_between_slices": (_LIMITED, "the slices lean much against the canal, so the plane was cut through "
                                        "the outlines of several of them"),
