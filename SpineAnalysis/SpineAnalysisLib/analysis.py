@@ -1,6 +1,6 @@
 """Volumes in, a measured spine out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
@@ -10,15 +10,15 @@ from .anatomy import CanalMeaning
 from .build import build_spine
 from .contrast import guess_contrast
 from .errors import InputError
-from .findings import Explanation, LevelFinding, doubts, explain, level_findings, sentences, symptom_of
+from .findings import Explanation, LevelFinding, Symptom, doubts, explain, level_findings, sentences, symptom_of
 from .labeling.label import Anchor, Numbering
 from .labeling.naming import PROVISIONAL, Naming, Source, name_levels
-from .measurements.cutoffs import regraded
+from .measurements.cutoffs import regraded, surely_graded
 from .measurements.listing import Listing
 from .measurements.record import Measurement, Table
 from .measurements.registry import cutoffs, definitions, families
 from .progress import Progress, part, silent, step
-from .spine import Contrast, Scan, Spine, VisitScan
+from .spine import Chances, Contrast, Scan, Spine, VisitScan
 from .visit.align import Segmenter, align
 from .volume import LabelMap, Volume
 
@@ -97,7 +97,7 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     felt = symptom_of(symptom) if symptom else None
     naming = name_levels(labels, levels_known, anchors, numbering)
     spine = build_spine(naming.labels, image, contrast, naming.provisional, canal_means, part(progress, 0.0, 0.6))
-    naming = naming.checked(spine)
+    spine, naming = replace(spine, chances=naming.chances), naming.checked(spine)
     if naming.source is not Source.SEGMENTATION:
         notes = [note for note in notes if not note.startswith(PROVISIONAL)]
     notes = (*naming.notes, *notes)
@@ -108,20 +108,17 @@ def analyze(image: Volume | None, labels: LabelMap, *, contrast: Contrast | None
     spine = align(spine, further, frame, segment, part(progress, 0.6, share))
     measurements, tables, used, left_out = _measured(spine, parameters or {}, only, part(progress, share, 1.0))
     notes = (*notes, *left_out)
-    if limits:
-        rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}
-        measurements = [regraded(m, rules) for m in measurements]
+    measurements = _graded(measurements, limits or {}, spine.chances)
     step(progress, 1.0, "Measured")
     explained = explain(felt, [v.level for v in spine.vertebrae], measurements) if felt else ()
-    if felt and not explained:
-        notes = (*notes, f"No level that could explain {felt} is in view.")
+    notes = (*notes, *_about(felt, explained, spine))
     record = {"version": __version__, "contrast": spine.contrast, "contrast_guessed": spine.contrast_guessed,
               "scans": [_provenance(scan) for scan in spine.scans], "symptom": str(felt) if felt else None,
               "canal_means": spine.canal_meaning, "parameters": used,
               "limits": {name: list(own) for name, own in (limits or {}).items()},
               "levels": naming.as_dict(), **(provenance or {})}
-    return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements), doubts(spine, notes),
-                    record, level_findings(measurements), explained, naming)
+    return Analysis(spine, tuple(measurements), tuple(tables), sentences(spine, measurements),
+                    doubts(spine, notes, measurements), record, level_findings(measurements), explained, naming)
 
 
 def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: Collection[str] | None,
@@ -140,6 +137,23 @@ def _measured(spine: Spine, parameters: Mapping[str, Mapping[str, Any]], only: C
         notes += result.notes
         used[family.name] = settings
     return measurements, tables, used, notes
+
+
+def _graded(measurements: list[Measurement], limits: Mapping[str, Sequence[float]], chances: Chances | None
+            ) -> list[Measurement]:
+    """Records by a user's own limits, and without grades that only a name in doubt would give."""
+    rules = {**cutoffs(), **{name: cutoffs()[name].with_limits(own) for name, own in limits.items()}}
+    if limits:
+        measurements = [regraded(m, rules) for m in measurements]
+    return measurements if chances is None else [surely_graded(m, rules, chances) for m in measurements]
+
+
+def _about(felt: Symptom | None, explained: Sequence[Explanation], spine: Spine) -> Iterator[str]:
+    """What limits the explanations of a symptom."""
+    if felt and not explained:
+        yield f"No level that could explain {felt} is in view."
+    elif felt and spine.provisional:
+        yield f"Where pain of {felt} could come from follows from the levels' names, which are provisional."
 
 
 def _provenance(scan: Scan) -> dict[str, Any]:

@@ -22,6 +22,9 @@ Contrast = Literal["T1", "T2", "STIR", "CT"]
 Alignment = Literal["reference", "same frame", "registered"]
 """How a scan came to lie where the labels are: they were made on it, the scanner's frame is theirs, or it was moved."""
 
+Chances = Mapping[Level, Mapping[Level, float]]
+"""Named level -> probability of every level that it is in truth; nothing known of a level that is not in it."""
+
 SHOWN = 0.9
 """A scan shows a place where at least this share of the place's points lies inside it."""
 
@@ -219,6 +222,7 @@ class Spine:
     :param contrast_guessed: whether it was guessed from the image.
     :param further: the visit's other scans.
     :param provisional: whether the levels' names are uncertain.
+    :param chances: of the levels' names; ``None`` where they were given, and not worked out.
     """
 
     labels: LabelMap
@@ -233,6 +237,7 @@ class Spine:
     provisional: bool = False
     notes: tuple[str, ...] = field(default=())
     further: tuple[Scan, ...] = ()
+    chances: Chances | None = None
 
     def __repr__(self) -> str:
         scans = ", ".join(scan.name for scan in self.scans) or "no scan"

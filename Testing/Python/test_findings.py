@@ -288,7 +288,8 @@ def test_whose_limits_ap_diameters_are_graded_by_is_said(analysis: Analysis) -> 
     spine = analysis.spine
     assert spine.canal is not None
     meanings: tuple[CanalMeaning, ...] = ("dural sac", "bony canal")
-    said = {meaning: doubts(replace(spine, canal=replace(spine.canal, meaning=meaning)), ("another",))
+    said = {meaning: doubts(replace(spine, canal=replace(spine.canal, meaning=meaning)), ("another",),
+                            analysis.measurements)
             for meaning in meanings}
     assert said["bony canal"] == said["dural sac"][:-1], "the gravest come first"
     assert "AP diameters are of the dural sac" in said["dural sac"][-1]

@@ -50,4 +50,5 @@ def test_figures_are_what_they_say(tmp_path: Path, repository: Path) -> None:
     assert right == {"usual": True, "six": True, "mistaken": False, "none": False}
     assert (figures["cases"], figures["all_levels_right"], figures["refused"]) == (4, 50.0, 25.0)
     assert figures["variants"] == {"cases": 1, "found": 100.0, "all_levels_right": 100.0, "vertebrae_right": 100.0}
+    assert figures["regions"] == {"vertebrae": 21, "wrong": 0.0, "likely": 19, "wrong_of_likely": 0.0}, "L1 or L6"
     assert figures["by_certainty"]["error"] == {"cases": 1, "wrong": 1}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..anatomy import Level, Region, Segment, successors
 from ..labeling.variants import unusual
+from ..measurements.flags import LEVEL_PROVISIONAL, PLACE_IN_DOUBT
 from ..measurements.record import Measurement, Severity
 from ..spine import Spine
 from .phrases import STENOSIS_KEYS, WORDS, Phrase, phrases, place_of
@@ -30,7 +31,13 @@ class LevelFinding:
     @property
     def sentence(self) -> str:
         """``L4-L5: moderate central stenosis, area 82 mm² (...); left subarticular protrusion, 5 mm.``"""
-        return f"{self.level}: {'; '.join(phrase.text for phrase in self.phrases)}."
+        return f"{self.level}{self._doubt}: {'; '.join(phrase.text for phrase in self.phrases)}."
+
+    @property
+    def _doubt(self) -> str:
+        """For those who read or copy one sentence alone."""
+        unsure = any(LEVEL_PROVISIONAL in record.flags for phrase in self.phrases for record in phrase.records)
+        return " (provisional name)" if unsure else ""
 
     @property
     def is_range(self) -> bool:
@@ -67,7 +74,7 @@ def sentences(spine: Spine, measurements: Sequence[Measurement]) -> tuple[str, .
         levels = sorted({m.level for m in graded if isinstance(m.level, Segment)})
         what = "bony central stenosis" if spine.canal is not None and spine.canal.derived else "central stenosis"
         out.append(f"No {what} by the cut-offs used, {levels[0].upper} to {levels[-1].lower}.")
-    out += [*unusual(spine), *([_narrowest(measurements)] if not graded else [])]
+    out += [*unusual(spine), _not_graded(measurements), *([_narrowest(measurements)] if not graded else [])]
     return tuple(sentence for sentence in out if sentence)
 
 
@@ -91,5 +98,14 @@ def _narrowest(measurements: Sequence[Measurement]) -> str:
         return ""
     first = areas[0].key
     least = min((m for m in areas if m.key == first), key=lambda m: m.value or 0.0)
-    return (f"The {'canal' if first == 'canal_area' else 'cord'} is smallest at {least.level}, {least.value:.0f} mm²; "
-            "no published cut-off applies to these levels.")
+    why = "" if any(PLACE_IN_DOUBT in m.flags for m in areas) else "; no published cut-off applies to these levels"
+    what = "canal" if first == "canal_area" else "cord"
+    return f"The {what} is smallest at {least.level}, {least.value:.0f} mm²{why}."
+
+
+def _not_graded(measurements: Sequence[Measurement]) -> str:
+    """Where the stenosis of discs has no grade because the part of the spine is in doubt."""
+    levels = sorted({m.level for m in measurements if m.key in STENOSIS_KEYS and isinstance(m.level, Segment)
+                     and PLACE_IN_DOUBT in m.flags and not m.grades})
+    return (f"Central stenosis was not graded at {', '.join(map(str, levels))}: its limits are published for one part "
+            "of the spine, and which part this is is in doubt.") if levels else ""

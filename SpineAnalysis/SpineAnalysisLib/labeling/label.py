@@ -1,7 +1,7 @@
 """Which vertebra is which."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -77,7 +77,7 @@ class Labeling:
         border", "rib border", "conus", "pelvis"; "blurred neck border" and "blurred rib border" where some vertebra
         between the two regions looks like neither or is missing, so that the border may be one vertebra off.
     :param notes: sentences about the doubt, variants and gaps.
-    :param lowest: probability of each level of the lowest detection.
+    :param chances: of each detection, the probability of every level that it could be.
     """
 
     levels: tuple[Level | None, ...]
@@ -88,7 +88,7 @@ class Labeling:
     runner_up_probability: float = 0.0
     references: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    lowest: Mapping[Level, float] = field(default_factory=dict)
+    chances: tuple[Mapping[Level, float], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; names from head to foot."""
@@ -148,7 +148,7 @@ def label(detections: Sequence[Detection], anchors: Sequence[Anchor] = (), numbe
         _in_order(_named(found.best), order), _in_order(_chances(found), order), found.probability, certainty,
         None if found.second is None else _in_order(_named(found.second), order), found.second_probability,
         references, tuple(_notes(found, certainty, lost)),
-        {level: float(chance) for level, chance in zip(LEVELS, found.levels[len(ordered) - 1], strict=True)})
+        _in_order([dict(zip(LEVELS, map(float, row), strict=True)) for row in found.levels], order))
 
 
 def _lost(ordered: Sequence[Detection], path: Path) -> str:

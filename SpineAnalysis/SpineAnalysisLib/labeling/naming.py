@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..anatomy import Level
-from ..spine import Spine
+from ..spine import Chances, Spine
 from ..volume import LabelMap
 from .evidence import pieces
 from .label import Anchor, Certainty, Labeling, Numbering, extent
@@ -43,6 +43,7 @@ class Naming:
     :param notes: sentences on what was changed, and doubts.
     :param anchors: vertebrae that people named.
     :param agrees: whether the anatomy says the same as the segmentation's names; ``None`` where it cannot tell.
+    :param chances: of these names; ``None`` where the segmentation's are relied on.
     """
 
     labels: LabelMap
@@ -53,6 +54,7 @@ class Naming:
     anchors: tuple[Anchor, ...] = ()
     numbering: Numbering | None = None
     agrees: bool | None = None
+    chances: Chances | None = None
 
     def checked(self, spine: Spine) -> "Naming":
         """The same, held against the anatomy of the modeled spine where the names are the segmentation's."""
@@ -106,30 +108,41 @@ def name_levels(labels: LabelMap, levels_known: bool = True, anchors: Sequence[A
     if anchors or numbering is not None:
         named = relabel(labels, anchors, numbering)
         return Naming(named.labels, Source.PEOPLE, named.labeling, not _settled(named), named.notes, tuple(anchors),
-                      numbering)
+                      numbering, chances=_chances(named, named.labeling))
     if levels_known:
         named = repair(labels)
         return Naming(named.labels, Source.SEGMENTATION, named.labeling, notes=named.notes)
     if len(pieces(labels)) < 2:
-        return Naming(labels, Source.SEGMENTATION, provisional=True)
+        return Naming(labels, Source.SEGMENTATION, provisional=True, chances={})
     named, source = relabel(labels), Source.ANATOMY
     labeling = named.labeling
     if _cannot_be(labels, labeling):  # such as lumbar names for a neck
-        return Naming(named.labels, source, labeling, True, _but_renamed(named.notes))
+        return Naming(named.labels, source, labeling, True, _but_renamed(named.notes),
+                      chances=_chances(named, labeling))
     if not _settled(named):  # names stay, but for vertebrae that are missing or labeled twice
         counted = Numbering.SACRUM if Level.S1 in labels.levels else None
         named, source = relabel(labels, lowest_named(labels), counted), Source.SEGMENTATION
         if not _settled(named):
             refused = () if labeling is None else (n for n in labeling.notes if n.startswith(REFUSED))
-            return Naming(labels, source, labeling, True, tuple(refused))
-    return Naming(named.labels, source, labeling, source is Source.SEGMENTATION, _but_renamed(named.notes))
+            return Naming(labels, source, labeling, True, tuple(refused), chances={})
+    return Naming(named.labels, source, labeling, source is Source.SEGMENTATION, _but_renamed(named.notes),
+                  chances=_chances(named, labeling))
+
+
+def _chances(named: Repaired, labeling: Labeling | None) -> Chances:
+    """What each name stands for in truth, by a labeling of the same vertebrae that knows nothing of these names."""
+    if named.labeling is None or labeling is None:
+        return {}
+    return {level: each for level, each in zip(named.labeling.levels, labeling.chances, strict=True)
+            if level is not None}
 
 
 def _cannot_be(labels: LabelMap, labeling: Labeling | None) -> bool:
     """Whether nothing tells where to count from, but the names in the label map are next to impossible."""
     if labeling is None or labeling.certainty is not Certainty.PROVISIONAL:
         return False
-    return all(labeling.lowest[anchor.level] < _IMPOSSIBLE for anchor in lowest_named(labels))
+    lowest, chances = min(zip(pieces(labels), labeling.chances, strict=True), key=lambda p: float(p[0].center_RAS[2]))
+    return chances[lowest.level] < _IMPOSSIBLE
 
 
 def _but_renamed(notes: Sequence[str]) -> tuple[str, ...]:

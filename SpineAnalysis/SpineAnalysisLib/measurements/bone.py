@@ -12,7 +12,7 @@ from ..spine import Spine
 from .bone_cutoffs import CUTOFFS
 from .canal import COARSE_MM, THICK_MM
 from .cutoffs import fitting
-from .flags import NEAR_CUTOFF, quality_of
+from .flags import LEVEL_PROVISIONAL, NEAR_CUTOFF, quality_of
 from .record import Geometry, Measurement
 
 FloatArray = NDArray[np.floating]
@@ -31,7 +31,7 @@ def coronal(frame: Frame, origin: FloatArray) -> Frame:
 def spine_flags(spine: Spine) -> tuple[str, ...]:
     """Flags that hold for every measurement of bone in a spine."""
     spacing = np.linalg.norm(spine.resolution, axis=0)
-    raised = {"level_provisional": spine.provisional, "thick_slices": float(spacing.max()) > THICK_MM,
+    raised = {LEVEL_PROVISIONAL: spine.provisional, "thick_slices": float(spacing.max()) > THICK_MM,
               "coarse_voxels": float(spacing.min()) > COARSE_MM}
     return tuple(flag for flag, on in raised.items() if on)
 

@@ -10,7 +10,7 @@ _THORACOLUMBAR = frozenset({Region.THORACIC, Region.LUMBAR})
 
 def _schwab(key: str, limits: tuple[float, float], unit: str, at: type) -> Cutoff:
     bands = (Band(limits[0], "moderate (+)", Severity.MODERATE), Band(limits[1], "marked (++)", Severity.SEVERE))
-    return Cutoff("srs_schwab_2012", key, _ANYWHERE, bands, "Schwab et al., Spine 2012;37:1077-1082", at=(at,),
+    return Cutoff(f"srs_schwab_2012_{key}", key, _ANYWHERE, bands, "Schwab et al., Spine 2012;37:1077-1082", at=(at,),
                   unit=unit, more_is_worse=True, signed=True)
 
 

@@ -15,7 +15,7 @@ from .canal_cutoffs import CUTOFFS, DEFAULTS
 from .canal_records import graded_canal
 from .csf import csf_ratios
 from .cutoffs import fitting
-from .flags import AP_CUTOFF, BROKEN, NEAR_CUTOFF, quality_of
+from .flags import ABOUT_GRADES, BROKEN, LEVEL_PROVISIONAL, NEAR_CUTOFF, quality_of
 from .leading import QUANTITIES, led_by_axial, outline_or_line
 from .profiles import reference, slab, smooth, value_at
 from .record import Measurement, Table
@@ -144,7 +144,7 @@ _COMPRESSION = {"canal": "maximum_canal_compromise", "cord": "maximum_spinal_cor
 def _common_flags(spine: Spine, profile: Profile, place: tuple[str, ...]) -> tuple[str, ...]:
     coarsest = float(np.linalg.norm(profile.tube.resolution, axis=0).max())
     finest = float(np.linalg.norm(profile.tube.resolution, axis=0).min())
-    raised = {"level_provisional": spine.provisional, "canal_derived": profile.tube.derived,
+    raised = {LEVEL_PROVISIONAL: spine.provisional, "canal_derived": profile.tube.derived,
               "thick_slices": coarsest > THICK_MM, "coarse_voxels": finest > COARSE_MM}
     return tuple(flag for flag, on in raised.items() if on) + place
 
@@ -202,8 +202,7 @@ Records = Mapping[tuple[str, Level | Segment | None], Measurement]
 
 def _combined(*parts: Measurement) -> tuple[str, ...]:
     """The flags of all parts, each once, in order."""
-    graded = (NEAR_CUTOFF, "area_cutoff_for_dural_sac", AP_CUTOFF)
-    return tuple(dict.fromkeys(flag for m in parts for flag in m.flags if flag not in graded))
+    return tuple(dict.fromkeys(flag for m in parts for flag in m.flags if flag not in ABOUT_GRADES))
 
 
 def _relative(*parts: Measurement) -> float:

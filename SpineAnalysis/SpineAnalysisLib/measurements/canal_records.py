@@ -7,7 +7,7 @@ from ..anatomy import Level, Segment
 from ..spine import Tube
 from .canal_cutoffs import CUTOFFS
 from .cutoffs import fitting
-from .flags import AP_CUTOFF, NEAR_CUTOFF, quality_of
+from .flags import AP_CUTOFF, AREA_CUTOFF, NEAR_CUTOFF, quality_of
 from .record import Geometry, Measurement
 
 
@@ -18,7 +18,7 @@ def graded_canal(key: str, place: Level | Segment, value: float, unit: str, spre
     if any(rule.is_near(value, spread) for rule in rules):
         flags = (*flags, NEAR_CUTOFF)
     if rules and key.endswith("_area") and not tube.meaning:
-        flags = (*flags, "area_cutoff_for_dural_sac")
+        flags = (*flags, AREA_CUTOFF)
     if rules and key.endswith("_ap_diameter") and tube.meaning != "bony canal":
         flags = (*flags, AP_CUTOFF)
     return Measurement(key, place, value, unit, None, spread, quality_of(flags), flags,

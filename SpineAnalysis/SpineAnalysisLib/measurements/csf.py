@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..geometry.sections import Section
 from ..spine import Spine
 from .evenness import EvenScan, even
-from .flags import quality_of
+from .flags import LEVEL_PROVISIONAL, quality_of
 from .profiles import slab
 from .record import Geometry, Measurement
 
@@ -34,7 +34,7 @@ def csf_ratios(spine: Spine) -> Iterator[Measurement]:
     fluid = FreeFluid.of(spine, even(scan, spine)) if scan is not None else None
     if spine.canal is None or scan is None or fluid is None:
         return
-    flags = (*(("level_provisional",) if spine.provisional else ()), *fluid.scan.flags)
+    flags = (*((LEVEL_PROVISIONAL,) if spine.provisional else ()), *fluid.scan.flags)
     for motion in spine.segments:
         here = fluid.along[slab(spine.canal, motion)]
         if np.isfinite(here).sum() < 3 or motion.canal_s is None:

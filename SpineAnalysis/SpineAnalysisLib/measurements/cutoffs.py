@@ -7,9 +7,12 @@ import numpy as np
 
 from ..anatomy import CanalMeaning, Level, Region, Segment
 from ..errors import InputError
-from ..spine import Tube
-from .flags import NEAR_CUTOFF, quality_of
+from ..spine import Chances, Tube
+from .flags import ABOUT_GRADES, NEAR_CUTOFF, PLACE_IN_DOUBT, quality_of
 from .record import Grade, Measurement, Severity
+
+LIKELY_PLACE = 0.9
+"""Probability that a place is of a region that a rule was made for, from which on it grades; names are likely by it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Cutoff:
             return type(None) in self.at
         return isinstance(level, self.at) and place in self.levels and place.region in self.regions \
             and meaning in self.meanings and (self.derived or not derived)
+
+    def chance(self, level: Level | Segment | None, chances: Chances) -> float:
+        """Probability that a place is of a region that the rule was made for; one level up or down makes no difference.
+
+        :param chances: of what each named level is in truth.
+        """
+        place = level.upper if isinstance(level, Segment) else level
+        if place is None or self.regions == frozenset(Region):
+            return 1.0
+        return sum(chance for other, chance in chances.get(place, {}).items() if other.region in self.regions)
 
     def is_near(self, value: float, uncertainty: float) -> bool:
         """Whether a value may as well lie on the other side of a limit."""
@@ -121,8 +134,30 @@ def regraded(record: Measurement, rules: Mapping[str, Cutoff]) -> Measurement:
         record = replace(record, others=tuple(regraded(other, rules) for other in record.others))
     if record.value is None or not any(grade.rule in rules for grade in record.grades):
         return record
-    value, spread = record.value, record.uncertainty or 0.0
-    grades = tuple(rules[g.rule].grade(value) if g.rule in rules else g for g in record.grades)
-    near = any(g.rule in rules and rules[g.rule].is_near(value, spread) for g in record.grades)
-    flags = tuple(flag for flag in record.flags if flag != NEAR_CUTOFF) + ((NEAR_CUTOFF,) if near else ())
+    return _graded(record, tuple(rules[g.rule].grade(record.value) if g.rule in rules else g for g in record.grades),
+                   rules)
+
+
+def surely_graded(record: Measurement, rules: Mapping[str, Cutoff], chances: Chances) -> Measurement:
+    """A record without the grades of rules that may not be made for its place, as its level's name is in doubt.
+
+    What holds anywhere along the spine grades all the same.
+
+    :param rules: by name; :param chances: of what each named level is in truth.
+    """
+    if record.others:
+        record = replace(record, others=tuple(surely_graded(other, rules, chances) for other in record.others))
+    kept = tuple(g for g in record.grades
+                 if g.rule not in rules or rules[g.rule].chance(record.level, chances) >= LIKELY_PLACE)
+    if len(kept) == len(record.grades):
+        return record
+    return _graded(replace(record, flags=(*record.flags, PLACE_IN_DOUBT)), kept, rules)
+
+
+def _graded(record: Measurement, grades: tuple[Grade, ...], rules: Mapping[str, Cutoff]) -> Measurement:
+    """A record with these grades, and the flags that go with them."""
+    value, spread = record.value or 0.0, record.uncertainty or 0.0
+    near = any(g.rule in rules and rules[g.rule].is_near(value, spread) for g in grades)
+    idle = (NEAR_CUTOFF,) if grades else ABOUT_GRADES
+    flags = tuple(flag for flag in record.flags if flag not in idle) + ((NEAR_CUTOFF,) if near else ())
     return replace(record, grades=grades, flags=flags, quality=quality_of(flags))

@@ -6,12 +6,17 @@ from .record import Quality
 
 _GOOD, _LIMITED, _POOR = Quality.GOOD, Quality.LIMITED, Quality.POOR
 
+LEVEL_PROVISIONAL = "level_provisional"
 NEAR_CUTOFF = "near_cutoff"
 AP_CUTOFF = "ap_cutoff_for_bony_canal"
+AREA_CUTOFF = "area_cutoff_for_dural_sac"
+PLACE_IN_DOUBT = "limits_of_another_place"
 BROKEN = "outline_breaks_up"
+ABOUT_GRADES = (NEAR_CUTOFF, AP_CUTOFF, AREA_CUTOFF)
+"""Flags that say nothing where nothing is graded."""
 
 FLAGS: dict[str, tuple[Quality, str]] = {
-    "level_provisional": (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
+    LEVEL_PROVISIONAL: (_LIMITED, "the level's name is provisional: nothing in view tells where to count from"),
     "canal_derived": (_LIMITED, "the canal was derived from the vertebral arches, not segmented; what bulges into it "
                                 "(disc, ligament) is not seen"),
     "thick_slices": (_LIMITED, "the slices are thick"),
@@ -69,8 +74,10 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "disc_beside_pedicle": (_POOR, "the disc's middle lies no higher than the lower pedicle"),
     "needs_t1": (_POOR, "fat is told on T1 images only"),
     "fat_not_told": (_POOR, "the signals of fat and of the canal's contents are too much alike, or not in view"),
-    "area_cutoff_for_dural_sac": (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
+    AREA_CUTOFF: (_GOOD, "the cut-offs are for the dural sac; the labeled canal may be wider"),
     AP_CUTOFF: (_GOOD, "the cut-offs are for the bony canal; the dural sac is narrower, so they may say too much"),
+    PLACE_IN_DOUBT: (_LIMITED, "the published limits are for one part of the spine, and whether this is it is in "
+                               "doubt; not graded by them"),
     NEAR_CUTOFF: (_GOOD, "the value lies within its uncertainty of a cut-off"),
     "femoral_heads_not_in_view": (_POOR, "the femoral heads are not both labeled and in view"),
     "c7_not_in_view": (_POOR, "C7 is not in view"),

@@ -15,7 +15,7 @@ from ..geometry.sections import Section
 from ..spine import Spine, Tube
 from .axial import Reading, axial_readings
 from .canal_records import graded_canal
-from .flags import quality_of
+from .flags import LEVEL_PROVISIONAL, quality_of
 from .record import Geometry, Measurement
 
 QUANTITIES = (("area", "mm2"), ("ap_diameter", "mm"), ("transverse_diameter", "mm"))
@@ -75,7 +75,7 @@ def _record(spine: Spine, canal: Tube, reading: Reading, what: tuple[str, str], 
             ) -> Measurement:
     quantity, unit = what
     plane = reading.narrowest
-    flags = (*(("level_provisional",) if spine.provisional else ()), *reading.motion.flags, *reading.flags)
+    flags = (*((LEVEL_PROVISIONAL,) if spine.provisional else ()), *reading.motion.flags, *reading.flags)
     sac = replace(canal, meaning="dural sac", derived=False)
     return graded_canal(f"canal_{quantity}", reading.motion.segment, float(getattr(plane, quantity)), unit,
                         reading.uncertainty(quantity), flags, outline_or_line(quantity, plane.section), sac, settings,

@@ -183,5 +183,5 @@ def _balance(spine: Spine, sacrum: Vertebra, pelvis: Pelvis, flags: tuple[str, .
 
 
 FAMILY = Family("pelvis", "Pelvis and balance", DEFINITIONS, compute,
-                {"pelvic_tilt_cutoff": "srs_schwab_2012", "pi_ll_mismatch_cutoff": "srs_schwab_2012",
-                 "sagittal_vertical_axis_cutoff": "srs_schwab_2012"}, order=60, chapter="Align")
+                {f"{key}_cutoff": f"srs_schwab_2012_{key}" for key in
+                 ("pelvic_tilt", "pi_ll_mismatch", "sagittal_vertical_axis")}, order=60, chapter="Align")
