@@ -300,3 +300,15 @@ def test_a_side_that_is_cut_tells_no_lateral_slip() -> None:
     for each, known in ((labels, True), (replace(labels, array=array), False)):
         record = next(m for m in measured(build_spine(each)) if m.key == "lateral_slip")
         assert (record.value is not None, "widths_do_not_match" in record.flags) == (known, not known)
+
+
+def test_a_body_that_the_scan_cuts_has_heights_but_no_volume() -> None:
+    phantom = Phantom(SpineSpec.typical(Level.L3, Level.L4))
+    labels = phantom.labels(phantom.grid(1.5), split=True)
+    index = np.argwhere(labels.mask(labels.values(Kind.BODY, Level.L4)))
+    cut = labels.crop((index[:, 0].min() + 1, 0, 0), labels.shape)
+    for each, whole in ((labels, True), (cut, False)):
+        records = {m.key: m for m in measured(build_spine(each)) if m.level is Level.L4}
+        volume = records["vertebra_volume"]
+        assert (volume.value is not None, "body_cut" in volume.flags) == (whole, not whole)
+        assert records["vertebra_height_middle"].value is not None

@@ -113,6 +113,7 @@ class Faces:
     :param centers: (N, 3) mm in the frame, of voxels in and around the body; :param inside: (N,) whether they are it.
     :param steps: (3, 3) columns, RAS steps between voxels.
     :param sides: whether the body's right and left walls are free (the sacrum's are not).
+    :param whole: whether the grid goes on beyond the body on all sides.
     """
 
     frame: Frame
@@ -120,11 +121,12 @@ class Faces:
     inside: NDArray[np.bool_]
     steps: FloatArray
     sides: bool = True
+    whole: bool = True
 
     @staticmethod
     def of(body: Volume, frame: Frame, reach_mm: tuple[float, float, float] = (40.0, 40.0, 40.0), sides: bool = True,
            untold: NDArray[np.bool_] | None = None) -> "Faces":
-        """:param body: boolean, cropped with a few empty voxels around it.
+        """:param body: boolean, cropped with a few empty voxels around it, as far as there are some.
         :param reach_mm: along R, A and S, how far from the frame's origin voxels are looked at.
         :param untold: on the body's grid, voxels that are neither body nor outside of it, such as the pedicles'.
         """
@@ -132,7 +134,9 @@ class Faces:
         near = np.all(np.abs(centers) < reach_mm, axis=1)
         if untold is not None:
             near &= ~untold.ravel()
-        return Faces(frame, centers[near], body.array.ravel()[near] > 0.5, body.ijk_to_ras[:3, :3], sides)
+        within = body.array > 0.5
+        whole = not any(within.take((0, -1), axis).any() for axis in range(3))
+        return Faces(frame, centers[near], within.ravel()[near], body.ijk_to_ras[:3, :3], sides, whole)
 
     def refined(self, rough: Plane | None, sign: int) -> Plane | None:
         """An endplate's plane by its rim, or the rough one where the rim cannot be told.

@@ -46,6 +46,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "widths_do_not_match": (_POOR, "the facing endplates differ much in width: the outline of a side is wrong here"),
     "slip_beyond_half": (_POOR, "the bodies would be more than half off each other, and not both are whole in view"),
     "rims_not_known": (_POOR, "the rims of the facing endplates cannot be told"),
+    "body_cut": (_POOR, "the body is labeled out to the border of the scan, so that not all of it is in view"),
     "disc_derived": (_LIMITED, "the disc is not labeled; it was derived from the endplates, so what leaves its space "
                                "is not seen"),
     "slices_too_thick_for_type": (_POOR, "the slices are too thick to tell the shape of what leaves the disc space; "

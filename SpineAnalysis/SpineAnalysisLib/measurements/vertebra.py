@@ -150,6 +150,10 @@ def _loss(body: Body, bodies: list[Body], flags: tuple[str, ...], settings: Mapp
 def _volume(body: Body, flags: tuple[str, ...], settings: Mapping[str, Any]) -> Iterator[Measurement]:
     faces = body.vertebra.faces
     assert faces is not None
+    if not faces.whole:
+        flags = (*flags, "body_cut")
+        yield Measurement("vertebra_volume", body.vertebra.level, None, "mm3", None, None, quality_of(flags), flags)
+        return
     voxel = float(abs(np.linalg.det(faces.steps)))
     value = float(faces.inside.sum()) * voxel
     half = np.append((body.superior.half + body.inferior.half) / 2.0, body.heights.mean() / 2.0)
