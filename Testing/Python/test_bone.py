@@ -312,3 +312,28 @@ def test_a_body_that_the_scan_cuts_has_heights_but_no_volume() -> None:
         volume = records["vertebra_volume"]
         assert (volume.value is not None, "body_cut" in volume.flags) == (whole, not whole)
         assert records["vertebra_height_middle"].value is not None
+
+
+def test_a_slip_stands_out_of_what_all_segments_show() -> None:
+    """Outlines that hold the ligament behind the bodies shift every segment a little."""
+    levels = (Level.L1, Level.L2, Level.L3, Level.L4)
+    for usual, clear in ((-3.9, False), (0.0, True)):
+        slips = {level: {"slip": -5.0 if level is Level.L3 else usual} for level in levels}
+        spine = build_spine((p := Phantom(SpineSpec.typical(Level.L1, Level.L5).changed(joints=slips))).labels(
+            p.grid(1.5), split=True))
+        found = {m.level: m for m in measured(spine) if m.key == "vertebra_slip"}
+        slip = found[Segment(Level.L3, Level.L4)]
+        assert slip.value is not None
+        assert slip.value < -3.0
+        assert ("slip_not_clear" not in slip.flags, bool(slip.grades)) == (clear, clear)
+
+
+def test_a_vertebra_turned_beyond_nature_has_no_slip() -> None:
+    phantom = Phantom(SpineSpec.typical(Level.L3, Level.L4))
+    spine = build_spine(phantom.labels(phantom.grid(1.5), split=True))
+    upper, lower = spine.vertebrae
+    turn = Rotation.from_rotvec(np.radians(40.0) * lower.frame.superior).as_matrix()
+    turned = replace(lower, frame=Frame(lower.frame.origin, *(lower.frame.axes @ turn.T)))
+    for model, known in ((spine, True), (replace(spine, vertebrae=(upper, turned)), False)):
+        record = next(m for m in measured(model) if m.key == "vertebra_slip")
+        assert (record.value is not None, "rotations_do_not_match" in record.flags) == (known, not known)

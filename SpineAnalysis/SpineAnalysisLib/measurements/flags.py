@@ -41,6 +41,10 @@ FLAGS: dict[str, tuple[Quality, str]] = {
                                    "slip is not graded"),
     "walls_lean": (_GOOD, "the lines of the two back walls pass each other by less than a slip: the corners are apart "
                           "because the walls lean or have lips; not graded"),
+    "slip_not_clear": (_LIMITED, "the shift is not clearly more than none, or than the usual one of this spine's other "
+                                 "segments; not graded"),
+    "rotations_do_not_match": (_POOR, "the two vertebrae would be turned against each other more than vertebrae can: "
+                                      "an outline is wrong here"),
     "endplates_do_not_match": (_POOR, "the facing endplates do not fit each other in depth or in tilt: a body's "
                                       "outline is wrong here"),
     "widths_do_not_match": (_POOR, "the facing endplates differ much in width: the outline of a side is wrong here"),

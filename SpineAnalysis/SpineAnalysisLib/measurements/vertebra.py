@@ -8,31 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anatomy import Level, Region
-from ..geometry.faces import FIT, NO_MATCH, ODD_MATCH, SIDE_SHARE, Rim, mismatch
-from ..geometry.frames import Frame, reject, unit
+from ..geometry.faces import Rim
+from ..geometry.frames import reject, unit
 from ..progress import Progress, step
-from ..spine import MotionSegment, Spine, Vertebra
-from .bone import coronal, graded, sagittal, spine_flags
+from ..spine import Spine, Vertebra
+from .bone import graded, sagittal, spine_flags
 from .density import density
-from .flags import quality_of
 from .record import Geometry, Measurement
 from .registry import HEIGHT, PARTS, VOLUME, Coding, Definition, Family, FamilyResult
+from .slip import rotation_deg, rotation_deviation, slips
 
 FloatArray = NDArray[np.floating]
 
 PLACES = (("anterior", 1), ("middle", 0), ("posterior", -1))
 NEIGHBORS = 2
 """So many vertebrae above and below tell what height to expect."""
-ROTATION_DEG, ROTATION_PER_MM = 1.5, 1.3
-"""Standard uncertainty of the direction from canal to body, by which a vertebra's A axis is known, and what every
-millimeter of the coarsest voxel edge adds when it is segmented anew (docs/REPEATABILITY.md)."""
 VOLUME_SHARE, OUTLINE_MM = 0.1, 0.4
 """Standard uncertainty of where a body's outline runs, the same way all around: in voxels, and when it is segmented
 anew."""
-HALF_OFF = 0.5
-"""Of the lower endplate's depth: a slip of more is rarer than a wrong outline, unless both bodies are whole."""
-SLIP_MM = 3.0
-"""A shift below this is not called a slip, so its percentage is not graded."""
 
 MEAN_DENSITY = Coding(("DCM", "112031", "Attenuation Coefficient"), derivation=("SCT", "373098007", "Mean"))
 _LOSS = "vertebral_height_loss"
@@ -89,11 +82,9 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
         records += _loss(body, bodies, flags, parameters)
         records += _volume(body, flags, parameters)
         records += density(spine, body.vertebra, (body.superior, body.inferior), flags, parameters)
-    for motion in spine.segments:
-        records += _slip(spine, motion, common + motion.flags, parameters)
+    records += slips(spine, common, parameters)
     for vertebra in spine.vertebrae[:-1]:
-        spread = float(np.hypot(ROTATION_DEG, ROTATION_PER_MM * np.linalg.norm(spine.resolution, axis=0).max()))
-        records += _rotation(vertebra, spine.vertebrae[-1], spread, common, parameters)
+        records += _rotation(vertebra, spine.vertebrae[-1], rotation_deviation(spine), common, parameters)
     step(progress, 1.0, "Vertebrae measured")
     return FamilyResult(tuple(records))
 
@@ -162,80 +153,6 @@ def _volume(body: Body, flags: tuple[str, ...], settings: Mapping[str, Any]) -> 
                                                                           body.vertebra.frame.origin))
     outline = float(np.hypot(VOLUME_SHARE * voxel**(1 / 3), OUTLINE_MM))
     yield graded("vertebra_volume", body.vertebra.level, value, "mm3", outline * surface, flags, center, settings)
-
-
-def _slip(spine: Spine, motion: MotionSegment, flags: tuple[str, ...], settings: Mapping[str, Any]
-          ) -> Iterator[Measurement]:
-    upper, lower = spine.vertebra(motion.segment.upper), spine.vertebra(motion.segment.lower)
-    if upper is None or lower is None or upper.faces is None or lower.faces is None:
-        return
-    if any(flag.endswith("_endplate_not_in_view") for flag in upper.flags + lower.flags):
-        return  # a body cut by the border of the scan has no corners
-    if upper.inferior_endplate is None or lower.superior_endplate is None:
-        return
-    if upper.superior_endplate is None or upper.faces.superior is None:
-        return  # a body cut by the edge of the scan has no back wall to go by
-    above, below = upper.faces.inferior, lower.faces.superior
-    if above is None or below is None:
-        return
-    plate = Frame.from_axes(below.corner(-1), below.plane.normal, lower.frame.anterior)
-    start, end = below.corner(-1), above.corner(-1)
-    offset = end - start
-    spread = float(np.hypot(above.deviations[2], below.deviations[2]))
-    slip = float(offset @ plate.anterior)
-    depth = 2.0 * float(below.half[1])
-    flags += mismatch(above, below)
-    if abs(slip) > HALF_OFF * depth and (lower.faces.inferior is None or not lower.faces.sides):
-        flags = (*flags, "slip_beyond_half")
-    if flags and flags[-1] in (NO_MATCH, "slip_beyond_half"):
-        yield Measurement("vertebra_slip", motion.segment, None, "mm", None, None, quality_of(flags), flags)
-        return
-    line = np.stack([start, start + slip * plate.anterior])
-    shown = Geometry("line", line, sagittal(plate, start))
-    odd = ODD_MATCH in flags  # what one endplate is short of may be its back, so that the shift is of no one's body
-    if odd:
-        spread = float(np.hypot(spread, abs(float(above.half[1] - below.half[1]))))
-    step = _step(motion, upper, lower)
-    if not odd and step is not None and abs(slip) >= SLIP_MM > step * np.sign(slip):
-        flags = (*flags, "walls_lean")
-    sure = not odd and "walls_lean" not in flags
-    yield graded("vertebra_slip", motion.segment, slip, "mm", spread, flags, shown, settings, apply_cutoffs=sure)
-    yield graded("vertebra_slip_percent", motion.segment, 100.0 * slip / depth, "%", 100.0 * spread / depth, flags,
-                 shown, settings, apply_cutoffs=abs(slip) >= SLIP_MM and sure)
-    if upper.faces.sides and lower.faces.sides:
-        yield _lateral(motion, above, below, plate, spine.resolution, flags, settings)
-
-
-def _step(motion: MotionSegment, upper: Vertebra, lower: Vertebra) -> float | None:
-    """By how much the lines of the two back walls pass each other in the disc's plane, forward positive, mm.
-
-    Where walls lean against their endplates, corners are as far off each other as the disc is high, without a step.
-    """
-    above, below = (None if vertebra.faces is None else vertebra.faces.back_at(motion.disc.plane)
-                    for vertebra in (upper, lower))
-    return None if above is None or below is None else float((above - below) @ motion.disc.anterior)
-
-
-def _lateral(motion: MotionSegment, above: Rim, below: Rim, plate: Frame, resolution: FloatArray,
-             flags: tuple[str, ...], settings: Mapping[str, Any]) -> Measurement:
-    widths = sorted(float(rim.half[0]) for rim in (above, below))
-    if widths[0] < FIT * widths[1]:
-        flags = (*flags, "widths_do_not_match")
-        return Measurement("lateral_slip", motion.segment, None, "mm", None, None, quality_of(flags), flags)
-    aside = float((above.corner(-1) - below.corner(-1)) @ plate.right)
-    spread = np.linalg.norm([*above.deviations[:2], *below.deviations[:2],
-                             2.0 * SIDE_SHARE * np.linalg.norm(plate.right @ resolution)]) / 2.0
-    turned = np.radians(ROTATION_DEG) * np.hypot(above.half[1], below.half[1])
-    line = np.stack([plate.origin, plate.origin + aside * plate.right])
-    return graded("lateral_slip", motion.segment, aside, "mm", float(np.hypot(spread, turned)), flags,
-                  Geometry("line", line, coronal(plate, plate.origin)), settings)
-
-
-def rotation_deg(frame: Frame, reference: Frame) -> float:
-    """By how much a frame is turned to the left against another, about the axis between their S axes."""
-    axis = unit(frame.superior + reference.superior)
-    a, b = unit(reject(reference.anterior, axis)), unit(reject(frame.anterior, axis))
-    return float(np.degrees(np.arctan2(np.cross(a, b) @ axis, a @ b)))
 
 
 def _rotation(vertebra: Vertebra, lowest: Vertebra, spread: float, flags: tuple[str, ...],
