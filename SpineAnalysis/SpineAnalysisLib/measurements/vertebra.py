@@ -14,6 +14,7 @@ from ..progress import Progress, step
 from ..spine import Spine, Vertebra
 from .bone import graded, sagittal, spine_flags
 from .density import density
+from .flags import quality_of
 from .record import Geometry, Measurement
 from .registry import HEIGHT, PARTS, VOLUME, Coding, Definition, Family, FamilyResult
 from .slip import rotation_deg, rotation_deviation, slips
