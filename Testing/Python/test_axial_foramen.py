@@ -127,3 +127,12 @@ def test_a_block_that_ends_before_the_place_is_not_used(spine: Spine, image: Vol
     found, notes = records(with_block(spine, away))
     assert all(m.scan is None and not m.others for m in found.values())
     assert notes == ()
+
+
+def test_a_recess_is_read_where_some_of_the_pedicle_lies_in_its_slice(phantom: Phantom, spine: Spine, exact: dict
+                                                                      ) -> None:
+    """Slices along the disc's plane: the one at the recess, at the upper border of the pedicle, holds some of it."""
+    found, _ = records(with_block(spine, phantom.image(block(phantom, 0.0, size=110, shift=0.5), "T2", noise=40.0)))
+    record = found["lateral_recess_depth", "right"]
+    assert record.scan == "T2 axial"
+    assert record.value == pytest.approx(exact["lateral_recess_depth", "right"], abs=0.7)
