@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import slicer
 from panel_scene import Opened, add_phantom
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from Harness import pythonqt
 from SpineAnalysisLib.anatomy import Level
@@ -63,6 +63,7 @@ def test_an_empty_scene_asks_for_a_scan(fresh):
     assert not fresh.ui.runButton.enabled
     assert "scan" in fresh.ui.runButton.toolTip
     assert fresh.texts(fresh.ui.overviewTable) == []
+    assert not fresh.ui.measureNote._it.isHidden(), "it says why the tables are empty"
     assert not fresh.ui.reportButton.enabled
 
 
@@ -124,6 +125,7 @@ def test_clicks_lead_to_a_table(done):
     assert 55 < area.value < 100
     assert any(row[0] == "Canal area" and row[1].startswith(f"{area.value:.0f} ±")
                for row in done.texts(done.ui.detailTable))
+    assert done.ui.measureNote._it.isHidden()
     assert done.ui.overviewTable.item(1, 1).background().color().red() > 200
     assert "L4-L5" in done.ui.findingsText.toPlainText()
     assert "measurements" in done.ui.statusLabel.text
@@ -281,6 +283,17 @@ def test_naming_one_vertebra_names_all(done):
     assert "L5-L6" in done.ui.findingsText.toPlainText()
     done.click(done.ui.forgetButton)
     assert [row[0] for row in done.texts(done.ui.labelTable)] == ["L4", "L5", "S1"]
+
+
+def test_names_are_whole_in_a_narrow_panel(done):
+    """Long ones go on in a second line."""
+    table = done.ui.detailTable._it
+    for row in range(table.rowCount()):
+        item = table.item(row, 0)
+        place = table.visualItemRect(item)
+        needed = table.fontMetrics().boundingRect(0, 0, place.width() - 6, 1000, QtCore.Qt.TextWordWrap, item.text())
+        assert needed.height() <= place.height(), item.text()
+        assert needed.width() <= place.width(), item.text()
 
 
 # ---- families and thresholds

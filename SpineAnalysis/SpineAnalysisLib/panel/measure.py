@@ -35,8 +35,9 @@ class MeasureStep:
             box.toolTip = _("Measure: {list}").format(list=", ".join(d.title for d in family.definitions))
             box.connect("toggled(bool)", self._families_chosen)
             ui.familiesLayout.addWidget(box, index // 2, index % 2)
-        for table in (ui.overviewTable, ui.detailTable):
-            table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        ui.overviewTable.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        ui.detailTable.verticalHeader().setMinimumSectionSize(_ROW_HEIGHT)
+        ui.detailTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # long names go on below
         for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
                                        qt.QHeaderView.ResizeToContents)):
             ui.detailTable.horizontalHeader().setSectionResizeMode(column, mode)
@@ -54,6 +55,7 @@ class MeasureStep:
                 before = box.blockSignals(True)
                 box.checked = name in wanted
                 box.blockSignals(before)
+        ui.measureNote.visible = memory is None
         self._thresholds.update()
         self._symptom.update()
         if not self._panel.busy:
@@ -88,7 +90,9 @@ class MeasureStep:
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
         for column, group in enumerate(known.values(), start=1):
             table.horizontalHeaderItem(column).setToolTip("\n".join(family.title for family in group))
-            table.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Stretch)
+            last = column == len(known)
+            mode = qt.QHeaderView.Stretch if last else qt.QHeaderView.ResizeToContents
+            table.horizontalHeader().setSectionResizeMode(column, mode)
         table.blockSignals(before)
         fill(table, [self._row(place, list(known.values())) for place in self._places])
 

@@ -32,7 +32,8 @@ class Thresholds:
         for column, mode in enumerate((qt.QHeaderView.Stretch, qt.QHeaderView.Stretch, qt.QHeaderView.ResizeToContents,
                                        qt.QHeaderView.ResizeToContents)):
             table.horizontalHeader().setSectionResizeMode(column, mode)
-        table.verticalHeader().setDefaultSectionSize(20)
+        table.verticalHeader().setMinimumSectionSize(20)
+        table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.connect("cellChanged(int,int)", self._changed)
         self._ui.thresholdResetButton.connect("clicked(bool)", self._reset)
 
