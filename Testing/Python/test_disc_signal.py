@@ -123,12 +123,12 @@ def test_discs_as_bright_as_fluid_are_not_graded_on_a_guess() -> None:
     bright, usual = (0.93, 0.88, 0.95, 0.9, 0.4), (0.8, 0.6, 0.5, 0.2, 0.1)
     for guessed in (True, False):
         ratios = [ratio(s, v, guessed) for s, v in zip(segments, bright, strict=True)]
-        grades = list(disc_signal._grades(spaces, ratios))
+        grades = list(disc_signal._grades(spaces, ratios, [1.0] * 5))
         assert len(grades) == 5
         assert [grade.value is None for grade in grades] == [guessed] * 5
         assert all(("signal_unlike_t2" in grade.flags) == guessed for grade in grades)
     ratios = [ratio(s, v, True) for s, v in zip(segments, usual, strict=True)]
-    assert all(grade.value for grade in disc_signal._grades(spaces, ratios))
+    assert all(grade.value for grade in disc_signal._grades(spaces, ratios, [1.0] * 5))
 
 
 def test_without_fluid_there_is_no_grade() -> None:
@@ -153,6 +153,14 @@ def test_signal_alone_does_not_tell_five_from_four() -> None:
     tall, low = grade_probabilities(dark, 0.0, 0.95), grade_probabilities(dark, 0.0, 0.45)
     assert tall[4] < 0.02
     assert low[4] > 0.8
+
+
+def test_a_bright_disc_is_not_collapsed_however_low() -> None:
+    """A rudimentary disc above a transitional vertebra."""
+    for ratio in signal_ratios()[:2]:
+        chances = grade_probabilities(float(ratio), 0.05 * float(ratio), 0.35)
+        assert chances[4] < 0.1
+        assert int(chances.argmax()) in (0, 1)
 
 
 def test_spread_of_grades_is_that_of_the_radiologists() -> None:

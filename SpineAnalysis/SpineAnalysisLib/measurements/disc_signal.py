@@ -34,8 +34,8 @@ CORRECTED_SHARE = 0.35
 """The same between a disc and the fluid beside it, in shares of the correction (phantoms)."""
 CORE_SHARE = 0.7
 """Of the nucleus, where what is beside it is not mixed in: the difference tells how much is."""
-OPEN_CHANCE = 0.5
-"""Below this probability of the most probable grade the grade is called uncertain."""
+OPEN_RATIO = 2.0
+"""A grade that is not so many times as probable as the next is called uncertain."""
 
 _SEVERITIES = (Severity.NORMAL, Severity.NORMAL, Severity.MILD, Severity.MODERATE, Severity.SEVERE)
 _LABELS = ("no degeneration", "slight degeneration", "degenerated", "clearly degenerated", "collapsed")
@@ -48,8 +48,8 @@ DEFINITIONS = (
                "that of the marrow in the middle of the two adjacent bodies, and the best q is that of the subject's "
                "best disc in view. 0 is the best disc, 1 is no signal at all.", decimals=2),
     Definition("pfirrmann_grade", "Pfirrmann grade", "1", "On T2, lumbar discs: the most probable grade, from the "
-               "disc's signal and from its height relative to what level and subject let expect; with the probability "
-               "of every grade.", PFIRRMANN, decimals=0, words=GRADES),
+               "nucleus's median signal and from the disc's height relative to what level and subject let expect; with "
+               "the probability of every grade.", PFIRRMANN, decimals=0, words=GRADES),
 )
 
 
@@ -57,12 +57,14 @@ DEFINITIONS = (
 class Nucleus:
     """Signal of one disc.
 
+    :param typical: its median, which neither a cleft nor a fissure changes.
     :param spread: standard deviation of the mean, partial volume included; :param marrow: mean signal of the adjacent
         bodies, NaN without one.
     """
 
     space: DiscSpace
     signal: float
+    typical: float
     spread: float
     marrow: float
 
@@ -91,7 +93,7 @@ def compute(spine: Spine, parameters: Mapping[str, Any], progress: Progress) -> 
     common = spine_flags(spine) + evened.flags
     if fluid is not None:
         ratios = list(_ratios(spine, nuclei, fluid, common))
-        records += [*ratios, *_grades(spaces, ratios)]
+        records += [*ratios, *_grades(spaces, ratios, [n.typical / max(n.signal, 1e-9) for n in nuclei])]
     else:
         flags = (*common, "no_free_csf")
         records += [Measurement("disc_signal_ratio", nucleus.segment, None, "1", None, None, quality_of(flags), flags,
@@ -116,7 +118,8 @@ def _nucleus(scan: EvenScan, space: DiscSpace) -> Nucleus | None:
     values = values[np.isfinite(values)]
     independent = max(8.0 * float(half.prod()) / ALIKE_MM**3, 1.0)
     marrow = [found for found in (_marrow(scan, v) for v in (space.upper, space.lower)) if np.isfinite(found)]
-    return Nucleus(space, float(values.mean()), float(np.hypot(values.std() / np.sqrt(independent), mixed)),
+    spread = float(np.hypot(values.std() / np.sqrt(independent), mixed))
+    return Nucleus(space, float(values.mean()), float(np.median(values)), spread,
                    float(np.mean(marrow)) if marrow else float("nan"))
 
 
@@ -165,11 +168,12 @@ def _corrected(spine: Spine, nucleus: Nucleus, fluid: FreeFluid) -> float:
     return abs(float(np.diff(ends)[0]))
 
 
-def _grades(spaces: list[DiscSpace], ratios: list[Measurement]) -> Iterator[Measurement]:
+def _grades(spaces: list[DiscSpace], ratios: list[Measurement], typical: list[float]) -> Iterator[Measurement]:
+    """:param typical: of every ratio, the nucleus's median over its mean."""
     indices = {space.motion.segment: float(space.heights.mean() / (2.0 * space.half[1])) for space in spaces}
     heights = expected_heights(indices)
     unlike = _unlike_t2(ratios)
-    for record in ratios:
+    for record, share in zip(ratios, typical, strict=True):
         assert isinstance(record.level, Segment) and record.value is not None and record.uncertainty is not None
         if record.level not in heights:
             continue
@@ -178,10 +182,11 @@ def _grades(spaces: list[DiscSpace], ratios: list[Measurement]) -> Iterator[Meas
             yield Measurement("pfirrmann_grade", record.level, None, "1", None, None, quality_of(flags), flags, (),
                               record.geometry, record.scan)
             continue
-        chances = grade_probabilities(record.value, record.uncertainty, heights[record.level])
+        chances = grade_probabilities(share * record.value, share * record.uncertainty, heights[record.level])
         best = int(chances.argmax())
         spread = float(np.sqrt(chances @ np.square(np.arange(5) - best)))
-        flags = (*record.flags, NEAR_CUTOFF) if chances[best] < OPEN_CHANCE else record.flags
+        near = chances[best] < OPEN_RATIO * np.sort(chances)[-2]
+        flags = (*record.flags, NEAR_CUTOFF) if near else record.flags
         grade = Grade(_LABELS[best], f"grade {GRADES[best + 1]}", PFIRRMANN, _SEVERITIES[best])
         yield Measurement("pfirrmann_grade", record.level, best + 1.0, "1", None, spread, record.quality, flags,
                           (grade,), record.geometry, record.scan, GRADES[best + 1],

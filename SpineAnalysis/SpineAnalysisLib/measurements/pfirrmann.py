@@ -1,9 +1,10 @@
 """How probable each Pfirrmann grade is, from the nucleus's signal and the disc's height.
 
-Signal: the nucleus's T2 time per grade is published (I 210, II 129, III 84, IV 51 ms, each with its standard
-deviation: 479 lumbar discs, poster 58d54bf2 of the European Congress of Radiology; Marinelli et al., AJNR
-2010;31:1278-1282, found 108 ms for II and 53 ms for IV).  The signal equation of a spin echo makes of it a ratio to
-fluid, at the median TR and TE of the 210 T2 scans of SPIDER.  Signal does not tell V from IV (Salamat et al.,
+Signal, the nucleus's median, which neither its dark cleft nor bright fissures change, as T2 times are measured clear of
+them and Pfirrmann does not count the cleft.  The T2 time per grade is published (I 210, II 129, III 84, IV 51 ms, each
+with its standard deviation: 479 lumbar discs, poster 58d54bf2 of the European Congress of Radiology; Marinelli et al.,
+AJNR 2010;31:1278-1282, found 108 ms for II and 53 ms for IV).  The signal equation of a spin echo makes of it a ratio
+to fluid, at the median TR and TE of the 210 T2 scans of SPIDER.  Signal does not tell V from IV (Salamat et al.,
 SpringerPlus 2016;5:829), height does.
 
 Height: relative to what level and subject let expect.  A disc that has lost a fifth looks narrow; the mean of every
@@ -42,6 +43,10 @@ HEIGHT_SPREAD = 0.15
 """Mean height of each grade's discs relative to the expected one.  7, 6, 33, 64 and 99 % of SPIDER's discs of grades
 I to V are narrow; with this spread so many lie below 0.8."""
 
+LOW_ANYWAY = 0.05
+"""Share of discs that are low without wear: rudimentary ones above a transitional vertebra, which 4 to 30 % of people
+have (Konin and Walz, AJNR 2010;31:1778-1786), and those whose outline is wrong (2 of 125 on 25 exams)."""
+
 EXPECTED_INDEX: Mapping[Level, float] = {Level.T12: 0.23, Level.T13: 0.23, Level.L1: 0.25, Level.L2: 0.28,
                                          Level.L3: 0.31, Level.L4: 0.33, Level.L5: 0.30, Level.L6: 0.30}
 """Disc height index of young adults by the vertebra above: heights after Frobin et al., Clin Biomech 1997;12(Suppl 1),
@@ -73,12 +78,14 @@ def expected_heights(indices: Mapping[Segment, float]) -> dict[Segment, float]:
 def grade_probabilities(ratio: float, ratio_spread: float, height: float) -> FloatArray:
     """(5,) probabilities of the grades I to V.
 
-    :param ratio: of the nucleus's signal to free fluid; :param ratio_spread: its own standard deviation.
+    :param ratio: of the nucleus's median signal to free fluid; :param ratio_spread: its own standard deviation.
     :param height: of the disc as a share of the expected one.
     """
     spreads = np.hypot(signal_spreads(), ratio_spread / max(ratio, 1e-3))
     signal = _normal(np.log(max(ratio, 1e-3)), np.log(signal_ratios()), spreads)
-    weights = COUNTS * signal * _normal(height, HEIGHT, np.full(5, HEIGHT_SPREAD))
+    tall = _normal(height, HEIGHT, np.full(5, HEIGHT_SPREAD)) / np.sqrt(2.0 * np.pi)
+    tall[:4] = (1.0 - LOW_ANYWAY) * tall[:4] + LOW_ANYWAY * (height < 1.0)  # then, any height up to the usual one alike
+    weights = COUNTS * signal * tall
     return np.asarray(weights / weights.sum())
 
 
