@@ -337,3 +337,18 @@ def test_a_vertebra_turned_beyond_nature_has_no_slip() -> None:
     for model, known in ((spine, True), (replace(spine, vertebrae=(upper, turned)), False)):
         record = next(m for m in measured(model) if m.key == "vertebra_slip")
         assert (record.value is not None, "rotations_do_not_match" in record.flags) == (known, not known)
+
+
+def test_a_depressed_endplate_ends_where_there_is_bone() -> None:
+    """A parabola through it would rise far beyond the body's corners."""
+    axis = np.arange(-30.0, 30.0, 0.7)
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    top = 12.2 - 9.0 * np.clip(1.0 - np.hypot(x / 20.0, (y - 3.0) / 13.0)**4, 0.0, 1.0)
+    matrix = np.diag([0.7, 0.7, 0.7, 1.0])
+    matrix[:3, 3] = -30.0
+    body = Volume((np.abs(x) < 21.3) & (np.abs(y) < 16.4) & (z > -12.2) & (z < top), matrix)
+    rim = Faces.of(body, Frame(np.zeros(3), *np.eye(3))).superior
+    assert rim is not None
+    assert rim.corner(-1)[2] == pytest.approx(12.2, abs=0.7)
+    assert rim.corner(1)[2] == pytest.approx(12.2, abs=2.5)
+    assert rim.height_deviation(-1) > 2.0

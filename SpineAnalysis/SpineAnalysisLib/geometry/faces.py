@@ -45,6 +45,9 @@ spines: 0.81 and more, 15 degrees and less; 0.76 beside a collapsed body with sp
 wrong: 0.58 to 0.72.
 """
 NO_MATCH, ODD_MATCH = "endplates_do_not_match", "endplates_differ"
+BARE_MM = 2.5
+"""An endplate may be drawn on to its rim so far beyond the bone there, as corners are rounded: 98 % of 1210 ends on 42
+scans are."""
 CORNER_MM = 4.0
 """The front end of an endplate lies no farther forward than bone this near to it does."""
 CLEAR_SHARE = 0.07
@@ -58,6 +61,8 @@ class Rim:
     :param center: (2,) along R and A, mm; :param half: (2,) mm, from there to the rim on either axis.
     :param deviations: (4,) mm, standard deviations of where the left, right, back and front of the rim are.
     :param step: mm, extent of the voxels along S.
+    :param bare: (2,) mm along S, by how much the endplate, drawn on to its back and its front end, lies beyond all bone
+        that is next to them.
     """
 
     face: Face
@@ -65,6 +70,7 @@ class Rim:
     half: FloatArray
     deviations: FloatArray
     step: float
+    bare: tuple[float, float] = (0.0, 0.0)
 
     @property
     def plane(self) -> Plane:
@@ -78,7 +84,7 @@ class Rim:
 
     def corner(self, sign: int) -> FloatArray:
         """(3,) RAS of the midline point of the rim: 1 in front, -1 behind."""
-        return self.face.point(self._end(sign))
+        return self.face.point(self._end(sign)) - self.bare[sign > 0] * self.face.frame.superior
 
     def _end(self, sign: int) -> FloatArray:
         return np.array([self.center[0], self.center[1] + sign * self.half[1]])
@@ -86,7 +92,8 @@ class Rim:
     def height_deviation(self, sign: int) -> float:
         """One standard deviation of the height in front (1), in the middle (0) or behind (-1), mm."""
         own = self.face.deviation(self._end(sign))
-        return float(np.linalg.norm([own, HEIGHT_SHARE * self.step, DRAWN_MM[sign]]))
+        bare = self.bare[sign > 0] if sign else 0.0
+        return float(np.linalg.norm([own, HEIGHT_SHARE * self.step, DRAWN_MM[sign], bare / 2.0]))
 
     @property
     def tilt_deviation(self) -> FloatArray:
@@ -253,6 +260,19 @@ class Faces:
         near = (below >= 0.0) & (below < CORNER_MM) & (np.abs(bone[:, 0] - center[0]) < STRIP_SHARE * half[0])
         return float(bone[near, 1].max() + self._voxels[1] / 2.0) if near.any() else np.inf
 
+    def _bare(self, face: Face, sign: int, end: FloatArray) -> float:
+        """How far the endplate at (2,) an end lies beyond the bone there, mm; 0 where rounded corners explain it.
+
+        A parabola through a depressed endplate rises far beyond the body's corners.
+        """
+        bone = self.centers[self.inside]
+        aside = STRIP_SHARE * self._extent[1][0]
+        near = bone[(np.abs(bone[:, 1] - end[1]) < CORNER_MM) & (np.abs(bone[:, 0] - end[0]) < aside), 2]
+        if not len(near):
+            return 0.0
+        beyond = sign * float(face.height(end)) - float((sign * near).max() + self._voxels[2] / 2.0)
+        return sign * beyond if beyond > BARE_MM else 0.0
+
     def _rim(self, sign: int) -> Rim | None:
         face = self._plates[sign]
         walls = (self.left, self.right, self.back, self.front)
@@ -271,5 +291,6 @@ class Faces:
         spread = [UNSEEN_MM if wall is None else float(np.linalg.norm([
             wall.deviation(wall.within(np.array([center[1 - i // 2], heights[i]]))), DRAWN_MM[1],
             (SIDE_SHARE, WALL_SHARE)[i // 2] * self._voxels[i // 2]])) for i, wall in enumerate(walls)]
-        rim = Rim(face, center, half, np.array(spread), float(self._voxels[2]))
+        bare = [self._bare(face, sign, np.array([center[0], y])) for y in (low[1], high[1])]
+        rim = Rim(face, center, half, np.array(spread), float(self._voxels[2]), (bare[0], bare[1]))
         return rim if np.degrees(face.tilt_deviation.max()) < VAGUE_DEG else None
