@@ -352,3 +352,14 @@ def test_a_depressed_endplate_ends_where_there_is_bone() -> None:
     assert rim.corner(-1)[2] == pytest.approx(12.2, abs=0.7)
     assert rim.corner(1)[2] == pytest.approx(12.2, abs=2.5)
     assert rim.height_deviation(-1) > 2.0
+
+
+@pytest.mark.parametrize(("share", "clear"), [(0.785, False), (0.65, True)])
+def test_a_fracture_is_more_than_its_uncertainty(share: float, clear: bool) -> None:
+    heights = {"height_anterior": share * 28.0, "height_posterior": 28.0}
+    phantom = Phantom(SpineSpec.typical(Level.T12, Level.L2).changed(vertebrae={Level.L1: heights}))
+    found = vertebra.compute(build_spine(phantom.labels(phantom.grid(1.5), split=True)), {}, silent).measurements
+    loss = next(m for m in found if (m.key, m.level) == ("vertebral_height_loss", Level.L1))
+    assert loss.value is not None
+    assert loss.value > 20.0
+    assert ("loss_not_clear" not in loss.flags, bool(loss.grades)) == (clear, clear)

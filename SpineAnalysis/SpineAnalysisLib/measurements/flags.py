@@ -90,6 +90,7 @@ FLAGS: dict[str, tuple[Quality, str]] = {
     "vertical_from_scanner": (_GOOD, "vertical is the scanner's long axis"),
     "supine": (_GOOD, "measured lying down, which is not standing"),
     "range_as_seen": (_LIMITED, "the usual end vertebrae are not both in view"),
+    "loss_not_clear": (_LIMITED, "the loss exceeds that of a mild fracture by less than its uncertainty; not graded"),
     "loss_against_own_posterior_height": (_GOOD, "relative to the vertebra's own posterior height"),
     "loss_against_neighbors": (_GOOD, "relative to what its neighbors' heights let expect"),
     "dense_material": (_POOR, "cement, metal or other dense material fills part of the place to measure"),

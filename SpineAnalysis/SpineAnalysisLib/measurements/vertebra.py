@@ -22,6 +22,9 @@ from .slip import rotation_deg, rotation_deviation, slips
 FloatArray = NDArray[np.floating]
 
 PLACES = (("anterior", 1), ("middle", 0), ("posterior", -1))
+FRACTURE = 0.2
+"""A body is not called fractured where its loss exceeds this (Genant's mildest) by less than its standard deviation:
+small bodies between neck and chest are wedged, and their heights are known to 7 % only."""
 NEIGHBORS = 2
 """So many vertebrae above and below tell what height to expect."""
 VOLUME_SHARE, OUTLINE_MM = 0.1, 0.4
@@ -135,8 +138,12 @@ def _loss(body: Body, bodies: list[Body], flags: tuple[str, ...], settings: Mapp
     sign = PLACES[place][1]
     line = np.stack([_at(body.superior, sign), _at(body.inferior, sign)])
     frame = body.vertebra.frame
-    yield graded(_LOSS, body.vertebra.level, 100.0 * float(loss), "%", 100.0 * spread, (*flags, flag),
-                 Geometry("line", line, sagittal(frame, frame.origin)), settings)
+    flags = (*flags, flag)
+    vague = loss >= FRACTURE > loss - spread
+    if vague:
+        flags = (*flags, "loss_not_clear")
+    yield graded(_LOSS, body.vertebra.level, 100.0 * float(loss), "%", 100.0 * spread, flags,
+                 Geometry("line", line, sagittal(frame, frame.origin)), settings, apply_cutoffs=not vague)
 
 
 def _volume(body: Body, flags: tuple[str, ...], settings: Mapping[str, Any]) -> Iterator[Measurement]:
