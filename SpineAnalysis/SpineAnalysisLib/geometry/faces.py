@@ -26,6 +26,9 @@ PRIORS = {(2, 1): (0.045, 0.02, 1e3), (2, -1): (0.045, 0.02, 1e3), (1, 1): (0.1,
 """By axis of the frame and side: how hollow a face is in shares of its half width, how much that varies, and how much
 its tilt does.  The back wall is straight: a hollow cannot be told from the lips at its ends, and the corners would go
 with them."""
+FINEST = {(2, 1): 0.05, (2, -1): 0.05, (1, 1): 0.05, (1, -1): 0.15}
+"""The last step of fits where labels are sharp, in voxels.  A back wall would go with crumbs of the arch right behind
+it, and walls that ribs and pedicles lie beside gain nothing."""
 HEIGHT_SHARE, WALL_SHARE, SIDE_SHARE = 0.12, 0.3, 0.6
 """Standard deviation of where labels end, in voxels, for endplates, walls and the walls at the sides; labels do not
 average it out."""
@@ -176,8 +179,8 @@ class Faces:
             low[axis], high[axis] = np.quantile(bone[near, axis], [0.01, 0.99]) if near.any() else (-10.0, 10.0)
         return (low + high) / 2.0, np.maximum((high - low + self._voxels) / 2.0, 3.0)
 
-    def _fit(self, axis: int, sign: int, shares: FloatArray, extent: tuple[FloatArray, FloatArray] | None = None
-             ) -> Face | None:
+    def _fit(self, axis: int, sign: int, shares: FloatArray, extent: tuple[FloatArray, FloatArray] | None = None,
+             sharp: bool | None = None) -> Face | None:
         """The face on one side, over a share of the body's extent on the two other axes."""
         center, half = extent or self._extent
         others = [a for a in range(3) if a != axis]
@@ -193,7 +196,7 @@ class Faces:
         rough[:, axis] += sign * self._voxels[axis] / 4.0
         near = over & (np.abs(self.centers[:, axis] - np.median(rough[:, axis])) < 0.7 * half[axis])
         return fit_face(self.frame, axis, rough, self.centers[near], self.inside[near], float(self._voxels[axis]),
-                        *PRIORS[axis, sign])
+                        *PRIORS[axis, sign], FINEST.get((axis, sign)), sharp)
 
     @cached_property
     def _plates(self) -> dict[int, Face | None]:
@@ -209,7 +212,8 @@ class Faces:
                 float(plate.height(plate.within(place))) for side, plate in self._plates.items()]
         center[2], half[2] = (ends[0] + ends[1]) / 2.0, max((ends[0] - ends[1]) / 2.0, float(half[2]))
         share = BACK_SHARE if (axis, sign) == (1, -1) else STRIP_SHARE
-        return self._fit(axis, sign, np.array([share, 1.0 - 2 * CLEAR_SHARE]), (center, half))
+        sharp = all(plate is not None and plate.sharp for side, plate in self._plates.items() if self.sides or side > 0)
+        return self._fit(axis, sign, np.array([share, 1.0 - 2 * CLEAR_SHARE]), (center, half), sharp)
 
     @cached_property
     def back(self) -> Face | None:

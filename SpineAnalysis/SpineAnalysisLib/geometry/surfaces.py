@@ -16,6 +16,8 @@ FloatArray = NDArray[np.floating]
 
 WIDTHS = (0.3, 0.15)
 """How many voxels from the surface a center may be labeled either way: from an easy start to the final one."""
+WRONG = 0.1
+"""Where labels are as sharp as voxels can be: chance of one that has nothing to do with the surface."""
 BAND_MM, BAND_VOXELS = 1.5, 2.0
 """Only centers this near to the surface count, so that a pit or a spur pulls no harder than a small step does."""
 BEYOND = 1.2
@@ -40,6 +42,7 @@ class Face:
     :param center: (2,) and :param half: (2,) mm, the place on the two other axes that was fitted.
     :param terms: (6,) mm, of 1, u, v, u^2, u v, v^2, with u and v the places in shares of ``half`` from the center.
     :param covariance: (6, 6) of the terms, mm2.
+    :param sharp: whether the labels are as sharp there as voxels can be.
     """
 
     frame: Frame
@@ -48,6 +51,7 @@ class Face:
     half: FloatArray
     terms: FloatArray
     covariance: FloatArray
+    sharp: bool = False
 
     def _basis(self, across: FloatArray) -> FloatArray:
         return basis((np.asarray(across, float) - self.center) / self.half)
@@ -107,7 +111,8 @@ class Prior:
 
 
 def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, inside: NDArray[np.bool_],
-             voxel: float, hollow: float | tuple[float, float], spread: float, tilt: float) -> Face | None:
+             voxel: float, hollow: float | tuple[float, float], spread: float, tilt: float,
+             finest: float | None = None, sharp: bool | None = None) -> Face | None:
     """The surface between inner and outer voxel centers, from rough points of it.
 
     :param rough: (M, 3) in the frame, of the face, over all of the place to fit.
@@ -115,6 +120,8 @@ def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, in
     :param voxel: extent of the voxels along the axis, mm.
     :param hollow, spread, tilt: how hollow such a face is (along either axis), how much that varies and how much its
         tilt does, a priori, in shares of its half width.
+    :param finest: the width of a last step that only sharp labels are worth.
+    :param sharp: whether labels are; ``None`` to find out.
     :return: ``None`` for fewer than 12 points, or too few centers.
     """
     if len(rough) < 12:
@@ -142,10 +149,15 @@ def fit_face(frame: Frame, axis: int, rough: FloatArray, centers: FloatArray, in
         scale = sign[near] / (width * voxel)
         slopes, fixed = scale[:, None] * place[near], -scale * height[near]
         terms, covariance = _maximize(slopes, fixed, terms, prior)
-    if axis == 2:  # an endplate; walls are so short of stairs that nothing is gained
-        terms, room = _middle(slopes, fixed, terms, prior, covariance)
+    sharp = _are_sharp(fixed + slopes @ terms) if sharp is None else sharp
+    walk, last = covariance, finest is not None and sharp
+    if finest is not None and last:
+        slopes, fixed, width = width / finest * slopes, width / finest * fixed, finest
+        terms, walk = _maximize(slopes, fixed, terms, prior, WRONG)
+    if axis == 2 or last:  # other walls are so short of stairs that nothing is gained
+        terms, room = _middle(slopes, fixed, terms, prior, walk, ROOM / width)
         covariance = covariance + EVEN * room
-    return Face(frame, axis, center, half, terms, covariance)
+    return Face(frame, axis, center, half, terms, covariance, sharp)
 
 
 def _robust(rows: FloatArray, heights: FloatArray, prior: Prior) -> FloatArray:
@@ -162,14 +174,28 @@ def _robust(rows: FloatArray, heights: FloatArray, prior: Prior) -> FloatArray:
     return terms
 
 
-def _maximize(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: Prior) -> tuple[FloatArray, FloatArray]:
-    """The most probable terms of a logistic model, and their covariance."""
+def _are_sharp(margins: FloatArray) -> bool:
+    """Whether labels are more probable by a surface that is known this well than by one known half as well.
+
+    Outlines drawn by hand or by a network waver by more than that; what would be left out of them is no crumb.
+    """
+    return bool(np.logaddexp(0.0, -margins).sum() < np.logaddexp(0.0, -margins / 2.0).sum())
+
+
+def _maximize(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: Prior, wrong: float = 0.0
+              ) -> tuple[FloatArray, FloatArray]:
+    """The most probable terms of a logistic model, and their covariance.
+
+    :param wrong: chance of a label that tells nothing: crumbs of a part that stands right beside stop pulling.
+    """
     precision = 1.0 / prior.spread**2
     hessian: FloatArray = np.diag(precision)
     for _ in range(15):
-        miss = expit(-(fixed + slopes @ terms))
+        fits = expit(fixed + slopes @ terms)
+        told = (1.0 - 2.0 * wrong) * fits
+        miss = (1.0 - fits) * told / (told + wrong)
         gradient = slopes.T @ miss - precision * (terms - prior.mean)
-        hessian = (slopes * (miss * (1.0 - miss))[:, None]).T @ slopes + np.diag(precision)
+        hessian = (slopes * (miss * fits)[:, None]).T @ slopes + np.diag(precision)
         move = np.linalg.solve(hessian, gradient)
         terms = terms + move * min(1.0, 0.5 / max(float(np.abs(move).max()), 1e-9))
         if np.abs(move).max() < 1e-4:
@@ -178,7 +204,7 @@ def _maximize(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: P
 
 
 def _middle(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: Prior,
-            covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+            covariance: FloatArray, farthest: float) -> tuple[FloatArray, FloatArray]:
     """Mean and covariance of all terms that label the centers as the most probable ones do.
 
     Where a face lies along the voxels' planes, their few stairs leave much room, and the most probable terms lie at its
@@ -186,7 +212,7 @@ def _middle(slopes: FloatArray, fixed: FloatArray, terms: FloatArray, prior: Pri
     anywhere between the walls that it meets ("hit and run", Smith, Oper Res 1984;32:1296-1308), weighed by the prior.
     """
     margin = fixed + slopes @ terms
-    bounds = (margin > 0.0) & (margin < ROOM / WIDTHS[-1])
+    bounds = (margin > 0.0) & (margin < farthest)
     slopes, fixed = slopes[bounds], fixed[bounds]
     if len(fixed) < len(terms):
         return terms, np.zeros_like(covariance)
