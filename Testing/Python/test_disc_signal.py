@@ -18,6 +18,7 @@ from SpineAnalysisLib.measurements.pfirrmann import (
     HEIGHT_SPREAD,
     expected_heights,
     grade_probabilities,
+    height_spread,
     signal_ratios,
     signal_spreads,
 )
@@ -161,6 +162,13 @@ def test_a_bright_disc_is_not_collapsed_however_low() -> None:
         chances = grade_probabilities(float(ratio), 0.05 * float(ratio), 0.35)
         assert chances[4] < 0.1
         assert int(chances.argmax()) in (0, 1)
+
+
+def test_the_lowest_disc_is_called_collapsed_later() -> None:
+    dark = float(signal_ratios()[4])
+    above, lowest = (grade_probabilities(dark, 0.0, 0.5, height_spread(Segment(upper, lower)))
+                     for upper, lower in ((Level.L4, Level.L5), (Level.L5, Level.S1)))
+    assert above[4] > 0.6 > lowest[4] > lowest[2]
 
 
 def test_spread_of_grades_is_that_of_the_radiologists() -> None:

@@ -15,7 +15,7 @@ from .csf import FreeFluid
 from .disc_space import DiscSpace, FloatArray, disc_spaces, hollow
 from .evenness import EvenScan, even
 from .flags import NEAR_CUTOFF, quality_of
-from .pfirrmann import FEWEST, GRADES, expected_heights, grade_probabilities, signal_ratios
+from .pfirrmann import FEWEST, GRADES, expected_heights, grade_probabilities, height_spread, signal_ratios
 from .record import Geometry, Grade, Measurement, Severity
 from .registry import SOFT_HU, Definition, Family, FamilyResult
 
@@ -182,7 +182,8 @@ def _grades(spaces: list[DiscSpace], ratios: list[Measurement], typical: list[fl
             yield Measurement("pfirrmann_grade", record.level, None, "1", None, None, quality_of(flags), flags, (),
                               record.geometry, record.scan)
             continue
-        chances = grade_probabilities(share * record.value, share * record.uncertainty, heights[record.level])
+        chances = grade_probabilities(share * record.value, share * record.uncertainty, heights[record.level],
+                                      height_spread(record.level))
         best = int(chances.argmax())
         spread = float(np.sqrt(chances @ np.square(np.arange(5) - best)))
         near = chances[best] < OPEN_RATIO * np.sort(chances)[-2]

@@ -43,6 +43,9 @@ HEIGHT_SPREAD = 0.15
 """Mean height of each grade's discs relative to the expected one.  7, 6, 33, 64 and 99 % of SPIDER's discs of grades
 I to V are narrow; with this spread so many lie below 0.8."""
 
+LOWEST_SPREAD, LOWEST = 0.21, frozenset({Level.L5, Level.L6})
+"""The same for the lumbosacral disc, whose height differs most between people: on 14 exams with bright discs throughout
+0.21, and 0.05 to 0.13 above."""
 LOW_ANYWAY = 0.05
 """Share of discs that are low without wear: rudimentary ones above a transitional vertebra, which 4 to 30 % of people
 have (Konin and Walz, AJNR 2010;31:1778-1786), and those whose outline is wrong (2 of 125 on 25 exams)."""
@@ -75,15 +78,20 @@ def expected_heights(indices: Mapping[Segment, float]) -> dict[Segment, float]:
     return {segment: share / own for segment, share in shares.items()}
 
 
-def grade_probabilities(ratio: float, ratio_spread: float, height: float) -> FloatArray:
+def height_spread(segment: Segment) -> float:
+    """One standard deviation of a disc's height among discs of one grade, as a share of the expected one."""
+    return LOWEST_SPREAD if segment.upper in LOWEST else HEIGHT_SPREAD
+
+
+def grade_probabilities(ratio: float, ratio_spread: float, height: float, spread: float = HEIGHT_SPREAD) -> FloatArray:
     """(5,) probabilities of the grades I to V.
 
     :param ratio: of the nucleus's median signal to free fluid; :param ratio_spread: its own standard deviation.
-    :param height: of the disc as a share of the expected one.
+    :param height: of the disc as a share of the expected one; :param spread: as of :func:`height_spread`.
     """
     spreads = np.hypot(signal_spreads(), ratio_spread / max(ratio, 1e-3))
     signal = _normal(np.log(max(ratio, 1e-3)), np.log(signal_ratios()), spreads)
-    tall = _normal(height, HEIGHT, np.full(5, HEIGHT_SPREAD)) / np.sqrt(2.0 * np.pi)
+    tall = _normal(height, HEIGHT, np.full(5, spread)) / np.sqrt(2.0 * np.pi)
     tall[:4] = (1.0 - LOW_ANYWAY) * tall[:4] + LOW_ANYWAY * (height < 1.0)  # then, any height up to the usual one alike
     weights = COUNTS * signal * tall
     return np.asarray(weights / weights.sum())
