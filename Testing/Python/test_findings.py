@@ -98,6 +98,15 @@ def test_a_certain_stenosis_comes_before_a_borderline_one_and_a_disc_before_a_ve
     assert ranked_places([vertebra, *near, STENOSIS]) == [L4_L5, Level.L3, L5_S1], "as the cards"
 
 
+def test_what_presses_comes_before_mere_wear() -> None:
+    """A collapsed disc is a severe grade as well, and yet not the first that a reader needs."""
+    worn = [record("pfirrmann_grade", L5_S1, 5.0, "1", severity=SEVERE, word="V")]
+    narrow = record("canal_area", L4_L5, 64.0, "mm2", severity=SEVERE, flags=("near_cutoff",))
+    assert [each.level for each in level_findings([*worn, narrow])] == [L4_L5, L5_S1]
+    (found,) = level_findings([*worn, replace(narrow, level=L5_S1)])
+    assert found.sentence.startswith("L5-S1: borderline severe central stenosis")
+
+
 def test_where_more_numbers_say_so_it_is_worse() -> None:
     upper = Segment(Level.L2, Level.L3)
     both = [record("canal_area", L4_L5, 31.0, "mm2", severity=SEVERE),
@@ -153,13 +162,16 @@ def test_lumbar_limits_grade_no_chest(name: str) -> None:
     assert not rule.applies(Segment(Level.T12, Level.L1), "", False)
 
 
-@pytest.mark.parametrize(("meaning", "severity"), [("bony canal", SEVERE), ("", SEVERE), ("dural sac", MILD)])
-def test_the_bony_limit_alone_calls_no_sac_severe(meaning: CanalMeaning, severity: Severity) -> None:
-    (rule,) = (rule for rule in cutoffs().values()
-               if rule.key == "canal_ap_diameter" and rule.applies(L4_L5, meaning, False))
-    assert rule.grade(9.5).severity is severity
+@pytest.mark.parametrize(("level", "meaning", "severities"), [
+    (L4_L5, "bony canal", (SEVERE, MODERATE)), (L4_L5, "", (SEVERE, MODERATE)), (L4_L5, "dural sac", (MILD, MILD)),
+    (Level.C5, "bony canal", (SEVERE, MODERATE)), (Level.C5, "dural sac", (MODERATE, MILD))])
+def test_the_bony_limit_alone_calls_no_sac_severe(level: Level | Segment, meaning: CanalMeaning,
+                                                  severities: tuple[Severity, Severity]) -> None:
+    (rule,) = (rule for rule in cutoffs().values() if rule.key == "canal_ap_diameter" and len(rule.bands) == 2
+               and rule.applies(level, meaning, False))
+    assert (rule.grade(9.5).severity, rule.grade(11.0).severity) == severities
     assert rule.grade(9.5).cutoff == "< 10 mm"
-    assert rule.grade(12.0).severity is NORMAL
+    assert rule.grade(13.0).severity is NORMAL
 
 
 def test_a_ratio_of_bones_grades_no_dural_sac() -> None:

@@ -21,8 +21,8 @@ from SpineAnalysisLib.volume import LabelMap
 
 RealData = Callable[[str], Path]
 L3_L4 = Segment(Level.L3, Level.L4)
-STENOSIS_RULES = ("bolender_1985", "schoenstroem_1985", "verbiest_1976", "verbiest_1976_by_sac",
-                   "edwards_1983")
+STENOSIS_RULES = ("bolender_1985", "schoenstroem_1985", "verbiest_1976", "verbiest_1976_by_sac", "edwards_1983",
+                   "edwards_1983_by_sac")
 """Rules for the cervical or the lumbar canal."""
 
 
@@ -116,7 +116,7 @@ def test_provisional_names_within_one_region_keep_its_limits() -> None:
     analysis = measured(without_cord(Phantom(SpineSpec.typical(Level.C6, Level.T1))))
     assert analysis.spine.provisional
     upper, middle, lowest = (str(v.level) for v in analysis.spine.vertebrae)
-    assert "edwards_1983" in rules_of(analysis, upper) & rules_of(analysis, f"{upper}-{middle}")
+    assert "edwards_1983_by_sac" in rules_of(analysis, upper) & rules_of(analysis, f"{upper}-{middle}")
     assert not rules_of(analysis, lowest).intersection(STENOSIS_RULES)
 
 

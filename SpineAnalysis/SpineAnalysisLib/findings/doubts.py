@@ -22,11 +22,13 @@ def _low_cord(spine: Spine) -> str:
 
 
 def _sac_by_bony_limits(spine: Spine, measurements: Sequence[Measurement]) -> str:
-    """A doubt about limits that were made for another outline, where they grade something."""
-    if spine.canal_meaning != "dural sac" or not any(AP_CUTOFF in m.flags for m in measurements):
+    """A doubt about limits that were made for another outline, where something is abnormal by them."""
+    if spine.canal_meaning != "dural sac" or not any(AP_CUTOFF in m.flags and m.severity for m in measurements):
         return ""
+    by_area = any(m.key == "canal_area" and m.grades for m in measurements)
+    tail = ", so the area tells how severe a stenosis is" if by_area else ""
     return ("AP diameters are of the dural sac, but their limits were published for the bony canal, which is wider: by "
-            "them, more looks narrow than is, so in the loins the area tells how severe a stenosis is.")
+            f"them, more looks narrow than is{tail}.")
 
 
 _WORTH_SAYING = 0.05

@@ -52,15 +52,16 @@ class LevelFinding:
 
 def level_findings(measurements: Sequence[Measurement]) -> tuple[LevelFinding, ...]:
     """Every level with something abnormal, the worst first: by its worst finding, which counts less where it is
-    borderline or a vertebra's instead of a disc's, and more the more numbers say it; then by all findings, then head to
-    foot."""
+    mere wear, borderline, or a vertebra's instead of a disc's, and more the more numbers say it; then by all findings,
+    then head to foot."""
     at: dict[Level | Segment, list[Measurement]] = {}
     for record in measurements:
         if record.level is not None:
             at.setdefault(record.level, []).append(record)
     found = [LevelFinding(level, tuple(said)) for level, records in at.items()
              if (said := phrases(records, measurements))]
-    return tuple(sorted(found, key=lambda f: (-f.severity, f.phrases[0].is_borderline, isinstance(f.level, Level),
+    return tuple(sorted(found, key=lambda f: (-f.severity, not f.phrases[0].presses,
+                                              f.phrases[0].is_borderline, isinstance(f.level, Level),
                                               -sum(record.severity for record in f.phrases[0].records),
                                               -sum(p.severity for p in f.phrases), place_of(f.level))))
 

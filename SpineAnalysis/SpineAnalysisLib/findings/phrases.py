@@ -1,7 +1,7 @@
 """Records as the phrases that a radiologist would write."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..anatomy import Level, Segment, Side
 from ..measurements.flags import BROKEN, NEAR_CUTOFF
@@ -26,12 +26,14 @@ class Phrase:
     """One finding at one place.
 
     :param records: what it says, the worst first.
+    :param presses: whether it narrows a place of nerves, or may let bone give way.
     """
 
     text: str
     severity: Severity
     records: tuple[Measurement, ...]
     side: Side | None = None
+    presses: bool = True
 
     @property
     def is_borderline(self) -> bool:
@@ -44,11 +46,13 @@ class Topic:
 
     :param say: from those of ``keys`` that exist, and all records of the spine, to a text; empty for nothing to say.
     :param anyway: whether it is said although no grade is abnormal, as a category that is no grade tells enough.
+    :param presses: whether it narrows a place of nerves, or may let bone give way; signs of wear do not.
     """
 
     keys: tuple[str, ...]
     say: Callable[[Records, Sequence[Measurement]], str]
     anyway: bool = False
+    presses: bool = True
 
 
 def phrases(records: Sequence[Measurement], every: Sequence[Measurement] = ()) -> list[Phrase]:
@@ -60,7 +64,7 @@ def phrases(records: Sequence[Measurement], every: Sequence[Measurement] = ()) -
     """
     found = [phrase for side in (None, "left", "right")
              for phrase in _of_side([r for r in records if r.side == side], every)]
-    return sorted(found, key=lambda phrase: -phrase.severity)
+    return sorted(found, key=lambda phrase: (-phrase.severity, not phrase.presses))
 
 
 def _of_side(records: Sequence[Measurement], every: Sequence[Measurement]) -> Iterator[Phrase]:
@@ -71,7 +75,7 @@ def _of_side(records: Sequence[Measurement], every: Sequence[Measurement]) -> It
         if mine and (severity > Severity.NORMAL or topic.anyway):
             text = topic.say(mine, every)
             if text:
-                yield _phrase(text, severity, mine.values())
+                yield replace(_phrase(text, severity, mine.values()), presses=topic.presses)
     claimed = {key for topic in TOPICS for key in topic.keys}
     for key, record in by_key.items():
         if key not in claimed and record.severity > Severity.NORMAL:
@@ -235,8 +239,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(("vertebra_slip", "vertebra_slip_percent"), _slip),
     Topic(("vertebral_height_loss",), _fracture),
     Topic(("cobb_angle",), _curve),
-    Topic(("pfirrmann_grade", "disc_desiccation", "disc_signal_ratio"), _degeneration),
-    Topic(("modic_type",), _modic, anyway=True),
+    Topic(("pfirrmann_grade", "disc_desiccation", "disc_signal_ratio"), _degeneration, presses=False),
+    Topic(("modic_type",), _modic, anyway=True, presses=False),
     Topic(("trabecular_density",), _density),
 )
 

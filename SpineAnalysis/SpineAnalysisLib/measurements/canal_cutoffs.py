@@ -1,5 +1,7 @@
 """Published cut-offs for central stenosis."""
 
+from dataclasses import replace
+
 from ..anatomy import CanalMeaning, Level, Region, Segment
 from .cutoffs import Band, Cutoff
 from .record import Severity
@@ -19,11 +21,25 @@ def _developmental(name: str, levels: set[Level], limit: float) -> Cutoff:
                   meanings=frozenset({"bony canal"}), derived=False, at=(Level,), levels=frozenset(levels))
 
 
-def _verbiest(name: str, absolute: Severity, relative: Severity, meanings: frozenset[CanalMeaning], label: str = "",
-              note: str = "") -> Cutoff:
-    bands = Band(10.0, f"absolute stenosis{label}", absolute), Band(12.0, f"relative stenosis{label}", relative)
-    return Cutoff(name, "canal_ap_diameter", _LUMBAR, bands, f"Verbiest, Spine 1976;1:217-225{note}", meanings)
+def _diameters(name: str, region: frozenset[Region], relative_mm: float, severities: tuple[Severity, Severity],
+               source: str) -> Cutoff:
+    """Of the bony canal: absolute stenosis under 10 mm, relative under another limit."""
+    bands = (Band(10.0, "absolute stenosis", severities[0]), Band(relative_mm, "relative stenosis", severities[1]))
+    return Cutoff(name, "canal_ap_diameter", region, bands, source, _BONY)
 
+
+def _by_sac(rule: Cutoff, severities: tuple[Severity, Severity]) -> Cutoff:
+    """The same for dural sacs, which are narrower than bone, so that healthy ones lie under the limits."""
+    bands = tuple(Band(band.limit, f"{band.label.split()[0]} by the bony limit", severity)
+                  for band, severity in zip(rule.bands, severities, strict=True))
+    return replace(rule, name=f"{rule.name}_by_sac", bands=bands, source=f"{rule.source} (of the bony canal)",
+                   meanings=frozenset({"dural sac"}))
+
+
+_VERBIEST = _diameters("verbiest_1976", _LUMBAR, 12.0, (Severity.SEVERE, Severity.MODERATE),
+                       "Verbiest, Spine 1976;1:217-225")
+_EDWARDS = _diameters("edwards_1983", _CERVICAL, 13.0, (Severity.SEVERE, Severity.MODERATE),
+                      "Edwards and LaRocca, Spine 1983;8:20-27")
 
 CUTOFFS: tuple[Cutoff, ...] = (
     Cutoff("bolender_1985", "canal_area", _LUMBAR,
@@ -31,13 +47,9 @@ CUTOFFS: tuple[Cutoff, ...] = (
            "Bolender et al., J Bone Joint Surg Am 1985;67:240-246", _SAC, (Segment,), unit="mm2"),
     Cutoff("schoenstroem_1985", "canal_area", _LUMBAR, (Band(75.0, "absolute stenosis", Severity.SEVERE),),
            "Schönström et al., Spine 1985;10:806-811", _SAC, (Segment,), unit="mm2"),
-    _verbiest("verbiest_1976", Severity.SEVERE, Severity.MODERATE, _BONY),
-    # Sacs are narrower than bone: the limits call healthy ones absolute.  How bad it is, their area tells.
-    _verbiest("verbiest_1976_by_sac", Severity.MILD, Severity.MILD, frozenset({"dural sac"}), " if bony",
-              " (of the bony canal)"),
-    Cutoff("edwards_1983", "canal_ap_diameter", _CERVICAL,
-           (Band(10.0, "absolute stenosis", Severity.SEVERE), Band(13.0, "relative stenosis", Severity.MODERATE)),
-           "Edwards and LaRocca, Spine 1983;8:20-27"),
+    _VERBIEST, _EDWARDS,
+    # How bad it is, a lumbar sac's area tells; for the neck's there is no limit of area.
+    _by_sac(_VERBIEST, (Severity.MILD, Severity.MILD)), _by_sac(_EDWARDS, (Severity.MODERATE, Severity.MILD)),
     _developmental("developmental_L1_L2", {Level.L1, Level.L2}, 19.0),
     _developmental("developmental_L3_L5", {Level.L3, Level.L4, Level.L5}, 18.0),
     _developmental("developmental_S1", {Level.S1}, 16.0),

@@ -78,7 +78,7 @@ def _drawn(spine: Spine, surface: Surface, records: Sequence[Measurement], defin
                 for sign in (-1.0, 1.0) for plane, arm in ends]
         sketch.label(_number(record, definitions), [np.mean(tips[:2], axis=0), np.mean(tips[2:], axis=0), *tips],
                      record.severity or None)
-    told = "; ".join(f"{_words(record, definitions)} between the lines at {record.level}" for record in records)
+    told = "; ".join(f"{_words(record, definitions)}" for record in records)
     view = "front" if isinstance(surface, CoronalSurface) else "side"
     where = "the patient's right on the left" if view == "front" else "front to the left"
     width = sketch.size[0] * _SHOWN_SHARE
@@ -89,9 +89,9 @@ def _drawn(spine: Spine, surface: Surface, records: Sequence[Measurement], defin
 
 
 def _words(record: Measurement, definitions: Mapping[str, Definition]) -> str:
-    """``Cobb angle 23° to the right``."""
-    side = f" to the {record.side}" if record.side else ""
-    return f"{definitions[record.key].title} {_number(record, definitions)}{side}"
+    """``Cobb angle 23° between the lines at T5-T11, convex to the right``."""
+    side = f", convex to the {record.side}" if record.side else ""
+    return f"{definitions[record.key].title} {_number(record, definitions)} between the lines at {record.level}{side}"
 
 
 def _number(record: Measurement, definitions: Mapping[str, Definition]) -> str:
