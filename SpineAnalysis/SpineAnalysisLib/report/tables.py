@@ -72,7 +72,7 @@ class Footnotes:
 
 def _remarks(measurement: Measurement) -> tuple[str, ...]:
     """Its flags, and on which scan it was measured."""
-    on = (f"measured on the {measurement.scan} scan",) if measurement.scan else ()
+    on = (f"measured on {measurement.scan}",) if measurement.scan else ()
     return (*measurement.flags, *on)
 
 
