@@ -14,7 +14,7 @@ from SpineAnalysisLib.cohort.command import bids_parser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]
-OTHERS = {"--cpu", "--no-stalling", "--cov", "--seeds", "--numprocesses", "--crops"}
+OTHERS = {"--cpu", "--no-stalling", "--cov", "--seeds", "--numprocesses"}
 """Options of other people's programs and of Utilities that prose speaks of."""
 
 
