@@ -30,7 +30,7 @@ def _diameters(name: str, region: frozenset[Region], relative_mm: float, severit
 
 def _by_sac(rule: Cutoff, severities: tuple[Severity, Severity]) -> Cutoff:
     """The same for dural sacs, which are narrower than bone, so that healthy ones lie under the limits."""
-    bands = tuple(Band(band.limit, f"{band.label.split()[0]} by the bony limit", severity)
+    bands = tuple(Band(band.limit, f"{band.label} by the bony limit", severity)
                   for band, severity in zip(rule.bands, severities, strict=True))
     return replace(rule, name=f"{rule.name}_by_sac", bands=bands, source=f"{rule.source} (of the bony canal)",
                    meanings=frozenset({"dural sac"}))
