@@ -22,7 +22,7 @@ FEWEST = 4
 DARK_SHARE = 0.08
 """Share of the bright tissue's signal below which a voxel is air, cortex or flow: it tells nothing of the coil."""
 ITERATIONS = (100, 100)
-"""At most, by level: enough to come to rest.  With (30, 20), the fluid along the canals of thirteen real scans was left a
+"""At most, by level: enough to come to rest.  With (30, 20), fluid along the canals of thirteen real scans was left a
 fifth more uneven, and so was the marrow of the bodies (docs/DISCS.md)."""
 
 
