@@ -175,7 +175,7 @@ def _degeneration(records: Records, _: Sequence[Measurement]) -> str:
         return ", ".join(measured(record) for record in _abnormal(records))
     share = grade.probabilities.get(grade.word)
     sure = "" if share is None else f" ({share:.0%})"
-    return f"disc degeneration, Pfirrmann {grade.word or value(grade)}{sure}"
+    return f"{borderline([grade])}disc degeneration, Pfirrmann {grade.word or value(grade)}{sure}"
 
 
 def _modic(records: Records, _: Sequence[Measurement]) -> str:

@@ -55,8 +55,6 @@ disc's signal along its rim, if there is an edge."""
 LOOSE_MM3, LOOSE_VOXELS = 20.0, 8
 """A piece that is not connected with the disc is a fragment from this volume, and from two voxels each way, on; a
 smaller one is a crumb of the label."""
-REACHES = 0.8
-"""A label that fills less of a layer just inside the rims does not reach them."""
 
 _ANGLES = np.pi / 2 + np.arange(RAYS) * (2 * np.pi / RAYS)
 _RAYS = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
